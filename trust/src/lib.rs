@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Trust: one shared root, one intermediate per cluster, and the certificates below them.
+
+pub mod identity;
