@@ -1,2 +1,61 @@
-//! Placeholder.
-fn main() {}
+//! `isthmus`: one command for every role of a mesh.
+//!
+//! ```text
+//!                    main ── logging, process 
+//!        ┌────────────┼────────────┐
+//!     eastwest    discovery      trust        one file per role: read, validate, run
+//!        └──── config_file, admin ─┘
+//! ```
+//!
+//! This crate owns what belongs to a process: arguments, logging, signals, and the HTTP pages
+//! for health, metrics and debug. What a role does lives in the library of its name.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod admin;
+mod config_file;
+#[cfg(feature = "discovery")]
+mod discovery;
+#[cfg(feature = "eastwest")]
+mod eastwest;
+mod logging;
+mod process;
+#[cfg(feature = "trust")]
+mod trust;
+
+/// Joins Kubernetes clusters into one mesh.
+#[derive(Debug, Parser)]
+#[command(name = "isthmus", version)]
+enum Command {
+    /// Run the gateway at a network's edge.
+    #[cfg(feature = "eastwest")]
+    Eastwest(eastwest::Args),
+    /// Watch all member clusters and tell sidecars and gateways what they may see.
+    #[cfg(feature = "discovery")]
+    Discovery(discovery::Args),
+    /// Make, show and serve certificates.
+    #[cfg(feature = "trust")]
+    Trust(trust::Args),
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    logging::start();
+    let outcome = match command {
+        #[cfg(feature = "eastwest")]
+        Command::Eastwest(args) => eastwest::run(&args),
+        #[cfg(feature = "discovery")]
+        Command::Discovery(args) => discovery::run(&args),
+        #[cfg(feature = "trust")]
+        Command::Trust(args) => process::run(process::Threads::One, |cancel| trust::run(args, cancel)),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("isthmus: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
