@@ -16,6 +16,15 @@ pub mod key;
 
 pub mod certificate;
 
+#[cfg(feature = "request")]
+pub mod request;
+
+#[cfg(feature = "ca")]
+pub mod issue;
+
+#[cfg(feature = "ca")]
+pub mod hierarchy;
+
 pub mod store;
 
 pub mod tls;
