@@ -318,6 +318,8 @@ impl Name {
 pub fn timestamp(instant: OffsetDateTime) -> String {
     instant
         .to_offset(time::UtcOffset::UTC)
+        .replace_nanosecond(0)
+        .unwrap_or(instant)
         .format(&Rfc3339)
         .unwrap_or_else(|_| instant.unix_timestamp().to_string())
 }

@@ -30,6 +30,9 @@ pub mod store;
 pub mod tls;
 
 mod error;
+#[cfg(test)]
+#[cfg(feature = "ca")]
+mod samples;
 
 use std::sync::Arc;
 
