@@ -143,6 +143,10 @@ impl Forgery {
 }
 
 impl Forged {
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
     fn of(der: &CertificateDer<'_>, key: Key, params: CertificateParams) -> Self {
         Self {
             certificate: Certificate::from_der(der).unwrap(),
