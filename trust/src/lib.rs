@@ -29,6 +29,9 @@ pub mod store;
 
 pub mod tls;
 
+#[cfg(feature = "ca")]
+pub mod sds;
+
 mod error;
 #[cfg(test)]
 #[cfg(feature = "ca")]

@@ -18,6 +18,8 @@ mod write;
 
 pub use credential::WorkloadCredential;
 pub(crate) use directory::Snapshot;
+#[cfg(feature = "ca")]
+pub(crate) use write::private_directory;
 
 pub(crate) const CHAIN: &str = "cert-chain.pem";
 pub(crate) const LEAF_KEY: &str = "key.pem";
