@@ -54,12 +54,18 @@ pub async fn run(config: Validated, cancel: CancellationToken) -> Result<(), Err
 
 async fn run_by(config: Validated, cancel: CancellationToken, clock: Clock) -> Result<(), Error> {
     let stop = cancel.child_token();
+    // A socket that is taken ends this process before it has issued or written anything.
+    let sockets = config
+        .workloads
+        .iter()
+        .map(|workload| workload.socket.as_deref().map(Socket::bind).transpose())
+        .collect::<Result<Vec<_>, _>>()?;
     let keeper = Keeper::open(&config, clock).await?;
     let mut tasks = JoinSet::new();
-    for holding in keeper.holdings() {
-        if let Some(path) = &holding.workload().socket {
-            let socket = Socket::bind(path)?;
-            info!(identity = %holding.workload().identity, socket = %path.display(), "serving secrets");
+    for (socket, holding) in sockets.into_iter().zip(keeper.holdings()) {
+        if let Some(socket) = socket {
+            let identity = &holding.workload().identity;
+            info!(%identity, socket = %socket.path().display(), "serving secrets");
             tasks.spawn(serve(socket, holding, stop.clone()));
         }
     }

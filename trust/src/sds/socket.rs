@@ -70,6 +70,10 @@ impl Socket {
         Ok(Self { listener, file })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
     /// The listener, and the file that must outlive it.
     pub(super) fn into_parts(self) -> (UnixListener, SocketFile) {
         (self.listener, self.file)

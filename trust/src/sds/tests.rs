@@ -299,6 +299,8 @@ async fn what_cannot_be_served_is_said_before_serving() {
     let world = World::new(&root());
     let first = world.start();
     world.channel("server").await;
+    let leaf = world.path("client-leaf");
+    let before = WorkloadCredential::read(&leaf).unwrap();
     let second = world.config(Duration::from_secs(60));
     let error = run(second, world.cancel.clone()).await.unwrap_err();
     assert!(
@@ -306,6 +308,8 @@ async fn what_cannot_be_served_is_said_before_serving() {
         "{error}"
     );
     assert!(world.path("client/socket").exists());
+    let after = WorkloadCredential::read(&leaf).unwrap();
+    assert_eq!(after.leaf(), before.leaf(), "the second wrote nothing");
     world.cancel.cancel();
     first.await.unwrap().unwrap();
 }
