@@ -84,7 +84,9 @@ impl Record {
             sni: self.strange_sni.as_deref().or(spec.map(|spec| &*spec.sni)),
             service: spec.map(|spec| &*spec.service.host).filter(|n| known(n)),
             endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.address),
-            workload: workload.map(|workload| &*workload.name).filter(|n| known(n)),
+            workload: workload
+                .map(|workload| &*workload.name)
+                .filter(|n| known(n)),
             cluster: workload
                 .map(|workload| &*workload.cluster)
                 .filter(|n| known(n)),

@@ -16,8 +16,8 @@ use tokio::{
 
 use self::permit::Permit;
 use crate::{
-    config, error::Close, listener::watch_peer, metrics::Attempt, route::Route,
-    route::table::Held, worker::Worker,
+    config, error::Close, listener::watch_peer, metrics::Attempt, route::Route, route::table::Held,
+    worker::Worker,
 };
 
 /// Connects to an endpoint of `route`.

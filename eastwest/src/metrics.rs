@@ -170,7 +170,9 @@ impl Meter {
     /// Connections open now.
     #[must_use]
     pub fn open(&self) -> u64 {
-        let closed: u64 = (0..Close::ALL.len()).map(|i| self.sum(|c| &c.closed[i])).sum();
+        let closed: u64 = (0..Close::ALL.len())
+            .map(|i| self.sum(|c| &c.closed[i]))
+            .sum();
         self.sum(|c| &c.accepted).saturating_sub(closed)
     }
 

@@ -66,7 +66,12 @@ pub async fn hello<T>(
             Ok(Ok(ready)) => ready,
         };
         let looked = client.try_io(Interest::READABLE, || {
-            let seen = look(client, &mut scratch.borrow_mut(), &mut at_least, &mut decide);
+            let seen = look(
+                client,
+                &mut scratch.borrow_mut(),
+                &mut at_least,
+                &mut decide,
+            );
             match seen {
                 // The end was announced behind these bytes: no more will come.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {

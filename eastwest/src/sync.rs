@@ -36,7 +36,9 @@ pub(crate) struct Publisher {
 /// # Errors
 /// When the runtime cannot be set up.
 pub(crate) fn run(publisher: &Publisher, cancel: &CancellationToken) -> io::Result<()> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let source = &publisher.shared.config.source;
     runtime.block_on(async {
         let follow = async {

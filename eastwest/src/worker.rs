@@ -79,7 +79,9 @@ pub(crate) fn run(
     listener: net::TcpListener,
     cancel: &CancellationToken,
 ) -> io::Result<Drained> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let worker = Rc::new(worker);
     let local = LocalSet::new();
     let drained = local.block_on(&runtime, async {
@@ -164,11 +166,7 @@ impl Worker {
     }
 
     /// Takes those who had connected before the listener closed.
-    async fn take_backlog(
-        self: &Rc<Self>,
-        listener: &TcpListener,
-        connections: &mut JoinSet<()>,
-    ) {
+    async fn take_backlog(self: &Rc<Self>, listener: &TcpListener, connections: &mut JoinSet<()>) {
         loop {
             let next = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
             let Poll::Ready(Ok((client, peer))) = next else {

@@ -57,7 +57,12 @@ impl Config {
         };
         within("workers", self.workers, 0, 1024);
         within("hello.bytes", self.hello.bytes.0, 512, 65_536);
-        within("limits.connections", self.limits.connections as usize, 1, 1 << 24);
+        within(
+            "limits.connections",
+            self.limits.connections as usize,
+            1,
+            1 << 24,
+        );
         within("dial.attempts", self.dial.attempts.into(), 1, 8);
         within("relay.pipes", self.relay.pipes as usize, 0, 1 << 16);
         for (path, span, least) in [
@@ -115,7 +120,9 @@ impl Xds {
         }
         let tls = "source.xds.tls";
         match (self.plain_text, &self.tls) {
-            (true, Some(_)) => found.push(Problem::new(tls, "plainText and tls exclude each other")),
+            (true, Some(_)) => {
+                found.push(Problem::new(tls, "plainText and tls exclude each other"))
+            }
             (true, None) if !is_loopback(&self.address) => found.push(Problem::new(
                 "source.xds.plainText",
                 "only for a loopback address such as 127.0.0.1:15112",

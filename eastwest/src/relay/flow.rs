@@ -166,7 +166,12 @@ impl Flow {
         Ok(())
     }
 
-    fn take_into(&mut self, pipe: Pipe, from: &TcpStream, worker: &Worker) -> Result<usize, Broken> {
+    fn take_into(
+        &mut self,
+        pipe: Pipe,
+        from: &TcpStream,
+        worker: &Worker,
+    ) -> Result<usize, Broken> {
         let filled = fill(&pipe, from);
         match filled {
             Ok(left) if left > 0 => self.held = Held::Pipe { pipe, left },
@@ -206,7 +211,9 @@ impl Broken {
         };
         let lost = matches!(
             error.kind(),
-            io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
+            io::ErrorKind::TimedOut
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
         );
         match (side, lost) {
             (Side::Client, false) => Close::ClientReset,

@@ -13,7 +13,7 @@ use crate::config::Span;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteSpec {
     /// The server name, in lower case.
-    pub sni: Box<str>,
+    pub sni: Arc<str>,
     /// Protocols that let a client in. Never empty: an empty list lets nobody in.
     #[serde(default = "mesh_alpn")]
     pub alpn: Arc<[Box<str>]>,

@@ -21,7 +21,7 @@ use crate::metrics::{Meter, Series};
 /// All routes, by server name.
 #[derive(Debug, Default)]
 pub struct Table {
-    routes: HashMap<Box<str>, Arc<Route>>,
+    routes: HashMap<Arc<str>, Arc<Route>>,
 }
 
 /// One service port and its endpoints.
@@ -63,7 +63,7 @@ impl Table {
                 Some(same) => Arc::clone(same),
                 None => Arc::new(Route::new(spec, before.map(AsRef::as_ref), meter)),
             };
-            (route.spec.sni.clone(), route)
+            (Arc::clone(&route.spec.sni), route)
         };
         Self {
             routes: specs.into_iter().map(route).collect(),

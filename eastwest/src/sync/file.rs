@@ -23,13 +23,16 @@ pub(crate) fn load(path: &Path, publisher: &Publisher) -> Result<(), Error> {
 
 /// Looks at the file again and again.
 pub(crate) async fn follow(path: &Path, publisher: &Publisher) {
-    let mut last = fs::read_to_string(path).ok();
+    let mut last = None;
     loop {
         sleep(EVERY).await;
         let text = match tokio::fs::read_to_string(path).await {
             Ok(text) => text,
             Err(error) => {
-                publisher.board.lock().lost(Instant::now(), error.to_string());
+                publisher
+                    .board
+                    .lock()
+                    .lost(Instant::now(), error.to_string());
                 continue;
             }
         };

@@ -57,7 +57,7 @@ struct Touched {
 
 impl Resources {
     /// Takes an update in.
-    pub fn apply(&mut self, update: Update) -> Applied {
+    pub fn apply(&mut self, mut update: Update) -> Applied {
         match update.kind {
             Kind::Cluster => {
                 let touched = self.clusters.apply(update, Cluster::decode);
@@ -69,6 +69,7 @@ impl Resources {
                 }
             }
             Kind::Assignment => {
+                update.resources.retain(|(name, _)| self.is_wanted(name));
                 let touched = self.assignments.apply(update, Assignment::decode);
                 let names = self.clusters_of(&touched.names);
                 Applied {
@@ -94,7 +95,8 @@ impl Resources {
     #[must_use]
     pub fn wanted(&self) -> BTreeSet<String> {
         let good = self.clusters.good();
-        good.map(|(_, cluster)| cluster.assignment.clone()).collect()
+        good.map(|(_, cluster)| cluster.assignment.clone())
+            .collect()
     }
 
     /// The routes, complete.
@@ -113,8 +115,14 @@ impl Resources {
 
     /// What is kept but has no effect, with the reason.
     pub fn quarantined(&self) -> impl Iterator<Item = ((Kind, String), String)> {
-        let clusters = self.clusters.bad().map(|(n, why)| ((Kind::Cluster, n), why));
-        let listeners = self.listeners.bad().map(|(n, why)| ((Kind::Listener, n), why));
+        let clusters = self
+            .clusters
+            .bad()
+            .map(|(n, why)| ((Kind::Cluster, n), why));
+        let listeners = self
+            .listeners
+            .bad()
+            .map(|(n, why)| ((Kind::Listener, n), why));
         let left_out = self.assignments.good().filter_map(|(name, assignment)| {
             let why = format!(
                 "{} endpoints without tlsMode istio or an IP address",
@@ -157,14 +165,25 @@ impl Resources {
         })
     }
 
+    /// Whether a cluster has this assignment; the answer to a question that was taken
+    /// back may still come.
+    fn is_wanted(&self, assignment: &str) -> bool {
+        let own = self.clusters.get(assignment);
+        own.is_some_and(|cluster| cluster.assignment == assignment)
+            || self
+                .clusters
+                .good()
+                .any(|(_, c)| c.assignment == assignment)
+    }
+
     /// The clusters that have one of these assignments; the two names differ only where
     /// a cluster says so.
     fn clusters_of(&self, assignments: &[String]) -> Vec<String> {
-        let same = |name: &&String| {
+        let same = |name: &String| {
             let cluster = self.clusters.get(name);
-            cluster.is_some_and(|cluster| cluster.assignment == **name)
+            cluster.is_some_and(|cluster| cluster.assignment == *name)
         };
-        if assignments.iter().all(|name| same(&name)) {
+        if assignments.iter().all(same) {
             return assignments.to_vec();
         }
         let touched = self.clusters.good();
@@ -177,7 +196,9 @@ impl Resources {
     /// Nobody says that an assignment is gone: it goes with the last cluster that has it.
     fn forget_assignments(&mut self) {
         let wanted = self.wanted();
-        self.assignments.kept.retain(|name, _| wanted.contains(name));
+        self.assignments
+            .kept
+            .retain(|name, _| wanted.contains(name));
     }
 }
 
@@ -222,8 +243,8 @@ impl<T> Collection<T> {
     }
 
     fn good(&self) -> impl Iterator<Item = (&String, &T)> {
-        let good = |(name, kept): (_, &'_ Kept<T>)| Some((name, kept.value.as_ref().ok()?));
-        self.kept.iter().filter_map(good)
+        let kept = self.kept.iter();
+        kept.filter_map(|(name, kept)| Some((name, kept.value.as_ref().ok()?)))
     }
 
     fn bad(&self) -> impl Iterator<Item = (String, String)> {

@@ -240,7 +240,10 @@ mod tests {
         let _ = session.everything(Kind::Cluster);
         let (answer, _) = session.receive(response(Kind::Cluster, "n1")).unwrap();
         let ack = answer.ack();
-        assert_eq!((ack.response_nonce.as_str(), &ack.error_detail), ("n1", &None));
+        assert_eq!(
+            (ack.response_nonce.as_str(), &ack.error_detail),
+            ("n1", &None)
+        );
         assert!(ack.resource_names_subscribe.is_empty());
         let (answer, _) = session.receive(response(Kind::Cluster, "n2")).unwrap();
         let nack = answer.nack("a".to_owned());

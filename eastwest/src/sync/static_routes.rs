@@ -58,7 +58,9 @@ mod tests {
         let [route] = routes.as_slice() else { panic!() };
         assert_eq!(route.alpn.len(), 5);
         assert_eq!(&*route.service.name, "helloworld");
-        let [first, second] = route.endpoints.as_slice() else { panic!() };
+        let [first, second] = route.endpoints.as_slice() else {
+            panic!()
+        };
         assert_eq!(&*first.workload.cluster, "c1");
         assert_eq!((second.weight.get(), second.health), (3, Health::Healthy));
     }

@@ -1,5 +1,7 @@
 //! A cluster: one service port, named by the SNI that it is reached by.
 
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::{
     cluster::v3::{
         Cluster as Message,
@@ -40,7 +42,9 @@ impl Cluster {
         }
         let alias = cluster.eds_cluster_config.map(|eds| eds.service_name);
         Ok(Self {
-            assignment: alias.filter(|name| !name.is_empty()).unwrap_or(cluster.name),
+            assignment: alias
+                .filter(|name| !name.is_empty())
+                .unwrap_or(cluster.name),
             service: service(cluster.metadata.as_ref()),
             connect_timeout: cluster.connect_timeout.and_then(span),
         })
@@ -70,10 +74,10 @@ fn service(metadata: Option<&Metadata>) -> Service {
     }
 }
 
-/// A time above zero.
+/// A time above zero; none of another sort means anything.
 fn span(of: Seconds) -> Option<Span> {
-    std::time::Duration::try_from(of)
-        .ok()
-        .filter(|time| !time.is_zero())
-        .map(Span)
+    let seconds = u64::try_from(of.seconds).ok()?;
+    let nanos = u32::try_from(of.nanos).ok()?;
+    let time = Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos.into()))?;
+    (!time.is_zero()).then_some(Span(time))
 }
