@@ -17,7 +17,7 @@ pub struct ClientHello<'a> {
 
 /// The body of an ALPN list that was checked to be well-formed; empty when not offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Protocols<'a>(&'a [u8]);
+pub struct Protocols<'a>(pub(crate) &'a [u8]);
 
 /// How far a prefix goes.
 #[derive(Debug, PartialEq, Eq)]
