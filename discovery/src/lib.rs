@@ -2,3 +2,6 @@
 //! merges what they say into one picture, and tells each consumer what it may see.
 
 pub mod model;
+
+pub mod horizon;
+pub mod serve;

@@ -1,0 +1,3 @@
+//! xDS for Envoys and our gateways.
+
+pub mod resource;
