@@ -232,6 +232,17 @@ impl Standpoint {
     }
 }
 
+impl Role {
+    /// As a metric's label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sidecar => "sidecar",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
 impl Reason {
     /// Every reason.
     pub const ALL: [Self; 7] = [

@@ -9,13 +9,13 @@ use super::{
 use crate::model::ServiceKey;
 
 /// The services that sidecars can call: key and ports.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Routes(BTreeMap<ServiceKey, Vec<u16>>);
+#[derive(Debug, Clone, Copy)]
+pub struct Routes<'a>(&'a BTreeMap<ServiceKey, Vec<u16>>);
 
-impl Routes {
+impl<'a> Routes<'a> {
     /// The routes of these services; the ports in the order of the Service.
     #[must_use]
-    pub fn new(services: BTreeMap<ServiceKey, Vec<u16>>) -> Self {
+    pub fn new(services: &'a BTreeMap<ServiceKey, Vec<u16>>) -> Self {
         Self(services)
     }
 
