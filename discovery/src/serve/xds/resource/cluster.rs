@@ -93,8 +93,6 @@ fn of_type(name: &str, discovery: cluster::cluster::DiscoveryType) -> cluster::C
     let unlimited = Some(number(u32::MAX));
     cluster::Cluster {
         name: name.to_owned(),
-        // A trailing `;` keeps Envoy from reading a colon-separated name out of it.
-        alt_stat_name: format!("{name};"),
         cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(
             discovery.into(),
         )),
