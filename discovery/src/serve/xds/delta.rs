@@ -7,8 +7,7 @@
 //!
 //! Additions go in the order of [`Kind`]. An assignment waits for the news of its own
 //! cluster; listeners and routes wait for all clusters that are new or changed. A cluster
-//! is taken away when nothing that may refer to it waits to be sent. After a cluster its
-//! assignment is sent again, also unchanged: Envoy warms the new cluster with it.
+//! is taken away when nothing that may refer to it waits to be sent.
 
 mod subscription;
 #[cfg(test)]
@@ -146,9 +145,6 @@ impl Session {
         }
         self.nonces += 1;
         self.subscriptions[kind as usize].sent(self.nonces, wait, &resources, &removed);
-        if kind == Kind::Cluster {
-            self.send_assignments_again(&resources);
-        }
         Some(Response {
             kind,
             resources,
@@ -169,11 +165,6 @@ impl Session {
             Kind::Assignment => !(clusters.contains(name) && comes(name)),
             Kind::Listener | Kind::Route => !clusters.iter().any(comes),
         }
-    }
-
-    fn send_assignments_again(&mut self, clusters: &[Resource]) {
-        let names = clusters.iter().map(|cluster| Arc::clone(cluster.name()));
-        self.subscriptions[Kind::Assignment as usize].owe(names);
     }
 
     /// The number in a nonce of this stream.

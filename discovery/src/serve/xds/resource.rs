@@ -111,13 +111,24 @@ impl Resource {
         }
     }
 
+    /// The same resource in a version that changes also when `other` does: Envoy warms a
+    /// changed cluster with an assignment that comes after it, and waits if none comes.
+    #[must_use]
+    pub fn follows(&self, other: &Self) -> Self {
+        let both = [self.0.version, other.0.version].map(u64::to_be_bytes);
+        Self(Arc::new(Encoded {
+            name: Arc::clone(&self.0.name),
+            kind: self.0.kind,
+            version: hash(&both.concat()),
+            bytes: self.0.bytes.clone(),
+        }))
+    }
+
     fn from_bytes(kind: Kind, name: &str, bytes: Bytes) -> Self {
-        let digest = Sha256::digest(&bytes);
-        let version = digest.iter().take(8).fold(0, |v, b| (v << 8) | u64::from(*b));
         Self(Arc::new(Encoded {
             name: name.into(),
             kind,
-            version,
+            version: hash(&bytes),
             bytes,
         }))
     }
@@ -154,6 +165,11 @@ impl Resource {
             value: self.0.bytes.to_vec(),
         }
     }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }
 
 impl fmt::Debug for Resource {

@@ -27,8 +27,8 @@ impl Told {
             };
             let assignment = assignment(cluster.name(), &seen.key.namespace, &port.groups);
             told.ports.push(number);
+            told.assignments.push(assignment.follows(&cluster));
             told.clusters.push(cluster);
-            told.assignments.push(assignment);
             told.withheld.merge(&port.withheld);
         }
         told
