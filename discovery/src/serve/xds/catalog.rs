@@ -6,6 +6,8 @@
 //! [`super::offer`].
 
 mod pods;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -103,6 +103,25 @@ impl Lens {
 }
 
 impl Offer {
+    /// An offer of these resources.
+    #[cfg(test)]
+    pub(super) fn of(resources: impl IntoIterator<Item = Resource>) -> Self {
+        let mut offer = Self::default();
+        let mut own = BTreeMap::new();
+        for resource in resources {
+            let (kind, name) = (resource.kind(), Arc::clone(resource.name()));
+            match kind {
+                Kind::Cluster => offer.clusters.put(&name, resource),
+                Kind::Assignment => offer.assignments.put(&name, resource),
+                Kind::Listener | Kind::Route => {
+                    own.insert((kind, name), resource);
+                }
+            }
+        }
+        offer.own = Arc::new(own);
+        offer
+    }
+
     /// The resource of this kind and name.
     #[must_use]
     pub fn get(&self, kind: Kind, name: &Arc<str>) -> Option<&Resource> {

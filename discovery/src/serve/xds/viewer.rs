@@ -4,6 +4,9 @@
 //! configuration; what the node says of itself is believed only where it agrees. Without
 //! TLS (loopback, by an explicit setting) the node id is believed.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use envoy_types::pb::{
