@@ -264,6 +264,12 @@ impl Certificate {
         self.public_key == other.public_key
     }
 
+    /// Whether it certifies this key (DER, SubjectPublicKeyInfo).
+    #[must_use]
+    pub fn has_public_key(&self, key: &[u8]) -> bool {
+        self.public_key == key
+    }
+
     /// Whether the key of `issuer` made the signature of this certificate.
     #[must_use]
     pub fn is_signed_by(&self, issuer: &Self) -> bool {
@@ -312,6 +318,8 @@ impl Name {
 pub fn timestamp(instant: OffsetDateTime) -> String {
     instant
         .to_offset(time::UtcOffset::UTC)
+        .replace_nanosecond(0)
+        .unwrap_or(instant)
         .format(&Rfc3339)
         .unwrap_or_else(|_| instant.unix_timestamp().to_string())
 }

@@ -16,11 +16,26 @@ pub mod key;
 
 pub mod certificate;
 
+#[cfg(feature = "request")]
+pub mod request;
+
+#[cfg(feature = "ca")]
+pub mod issue;
+
+#[cfg(feature = "ca")]
+pub mod hierarchy;
+
 pub mod store;
 
 pub mod tls;
 
+#[cfg(feature = "ca")]
+pub mod sds;
+
 mod error;
+#[cfg(test)]
+#[cfg(feature = "ca")]
+mod samples;
 
 use std::sync::Arc;
 

@@ -95,5 +95,6 @@ fn settings(source: rustls::Error) -> Error {
     }
 }
 
-#[cfg(all(test, feature = "ca"))]
+#[cfg(test)]
+#[cfg(feature = "ca")]
 mod tests;

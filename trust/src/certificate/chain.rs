@@ -301,3 +301,7 @@ const MAX_CHAIN: usize = 10;
 
 /// Issuers tried in one search: a chain of same-named certificates cannot make it long.
 const MAX_STEPS: u32 = 64;
+
+#[cfg(test)]
+#[cfg(feature = "ca")]
+mod tests;
