@@ -16,11 +16,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) mod world;
 
-use std::{
-    collections::BTreeSet,
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use trust::identity::SpiffeId;
 

@@ -25,7 +25,11 @@ fn expected(
     port: u16,
 ) -> Expected {
     let own = *cluster == at.cluster;
-    let name = shard.ports.iter().find(|p| p.number == port).map(|p| &p.name);
+    let name = shard
+        .ports
+        .iter()
+        .find(|p| p.number == port)
+        .map(|p| &p.name);
     let has_port = name.is_some_and(|name| endpoint.ports.contains_key(name));
     let same_network = match (&at.network, &endpoint.network) {
         (Some(here), Some(there)) => here == there,
@@ -88,10 +92,18 @@ fn check_port(mesh: &Mesh, at: &Standpoint, service: &Service, seen: &SeenPort) 
             }
         }
     }
-    let targets: Vec<_> = seen.groups.iter().flat_map(|group| &group.targets).collect();
+    let targets: Vec<_> = seen
+        .groups
+        .iter()
+        .flat_map(|group| &group.targets)
+        .collect();
     let total: u128 = targets.iter().map(|target| u128::from(target.weight)).sum();
     assert!(total <= u128::from(u32::MAX));
-    assert_eq!(targets.len(), pods.len() + shares.len(), "an address comes once");
+    assert_eq!(
+        targets.len(),
+        pods.len() + shares.len(),
+        "an address comes once"
+    );
     for target in targets {
         let share = match &target.via {
             Via::Pod(_, endpoint) => {
@@ -108,8 +120,14 @@ fn check_port(mesh: &Mesh, at: &Standpoint, service: &Service, seen: &SeenPort) 
             "its part of all weights is its part of all endpoints"
         );
     }
-    let withheld: u32 = Reason::ALL.iter().map(|reason| seen.withheld.of(*reason)).sum();
-    assert_eq!(withheld, hidden, "who is not told is counted, with a reason");
+    let withheld: u32 = Reason::ALL
+        .iter()
+        .map(|reason| seen.withheld.of(*reason))
+        .sum();
+    assert_eq!(
+        withheld, hidden,
+        "who is not told is counted, with a reason"
+    );
     assert!(seen.groups.iter().all(|group| !group.targets.is_empty()));
 }
 
@@ -211,7 +229,9 @@ fn sidecar(cluster: &str, network: &str) -> Standpoint {
 
 fn weights(seen: &Seen) -> BTreeMap<String, u32> {
     let targets = seen.ports[0].groups.iter().flat_map(|group| &group.targets);
-    targets.map(|target| (target.address.to_string(), target.weight)).collect()
+    targets
+        .map(|target| (target.address.to_string(), target.weight))
+        .collect()
 }
 
 /// The worked example of istiod's `ep_filters_test.go`, seen from network 3 (with its pod
@@ -220,15 +240,23 @@ fn weights(seen: &Seen) -> BTreeMap<String, u32> {
 #[test]
 fn shares_are_those_of_istiod() {
     let (mesh, service) = world([
-        (cluster("1", "net1", &[[1, 1, 1, 1]]), shard("net1", 1, 2, 1)),
-        (cluster("2a", "net2", &[[2, 2, 2, 2]]), shard("net2", 2, 1, 1)),
+        (
+            cluster("1", "net1", &[[1, 1, 1, 1]]),
+            shard("net1", 1, 2, 1),
+        ),
+        (
+            cluster("2a", "net2", &[[2, 2, 2, 2]]),
+            shard("net2", 2, 1, 1),
+        ),
         (
             cluster("2b", "net2", &[[2, 2, 2, 20], [2, 2, 2, 21]]),
             shard("net2", 3, 2, 1),
         ),
         (cluster("3", "net3", &[]), shard("net3", 4, 1, 1)),
     ]);
-    let seen = sidecar("3", "net3").see(&service, &Gateways::of(&mesh)).unwrap();
+    let seen = sidecar("3", "net3")
+        .see(&service, &Gateways::of(&mesh))
+        .unwrap();
     let expected = [
         ("1.1.1.1", 4),
         ("10.0.4.0", 2),
@@ -236,7 +264,10 @@ fn shares_are_those_of_istiod() {
         ("2.2.2.20", 2),
         ("2.2.2.21", 2),
     ];
-    assert_eq!(weights(&seen), expected.map(|(a, w)| (a.to_owned(), w)).into());
+    assert_eq!(
+        weights(&seen),
+        expected.map(|(a, w)| (a.to_owned(), w)).into()
+    );
 }
 
 #[test]
@@ -245,7 +276,9 @@ fn a_network_without_a_gateway_is_withheld_not_dialled() {
         (cluster("c1", "n1", &[]), shard("n1", 1, 1, 1)),
         (cluster("c2", "n2", &[]), shard("n2", 2, 3, 1)),
     ]);
-    let seen = sidecar("c1", "n1").see(&service, &Gateways::of(&mesh)).unwrap();
+    let seen = sidecar("c1", "n1")
+        .see(&service, &Gateways::of(&mesh))
+        .unwrap();
     assert_eq!(weights(&seen), [("10.0.1.0".to_owned(), 1)].into());
     assert_eq!(seen.ports[0].withheld.of(Reason::NoGateway), 3);
 }
@@ -258,7 +291,9 @@ fn a_gateway_of_two_zones_comes_once_in_their_region() {
         (cluster("c1", "n1", &[]), shard("n1", 1, 1, 1)),
         (cluster("c2", "n2", &[[2, 2, 2, 2]]), shard("n2", 2, 5, 2)),
     ]);
-    let seen = sidecar("c1", "n1").see(&service, &Gateways::of(&mesh)).unwrap();
+    let seen = sidecar("c1", "n1")
+        .see(&service, &Gateways::of(&mesh))
+        .unwrap();
     assert_eq!(weights(&seen)["2.2.2.2"], 5);
     let group = &seen.ports[0].groups[1];
     assert_eq!((&*group.locality.region, &*group.locality.zone), ("n2", ""));
@@ -273,12 +308,20 @@ fn more_gateways_than_weights_can_hold_are_rounded() {
         (cluster(&name, &name, &gateways), shard(&name, count, 7, 1))
     });
     let (mesh, service) = world(clusters);
-    let seen = sidecar("own", "own").see(&service, &Gateways::of(&mesh)).unwrap();
-    let sum: u64 = weights(&seen).values().map(|weight| u64::from(*weight)).sum();
+    let seen = sidecar("own", "own")
+        .see(&service, &Gateways::of(&mesh))
+        .unwrap();
+    let sum: u64 = weights(&seen)
+        .values()
+        .map(|weight| u64::from(*weight))
+        .sum();
     assert!(sum <= u64::from(u32::MAX));
     for (address, weight) in weights(&seen) {
         let count: f64 = address.split('.').nth(2).unwrap().parse().unwrap();
         let share = f64::from(weight) / sum as f64;
-        assert!((share * count * 11.0 - 1.0).abs() < 1e-6, "{address} {share}");
+        assert!(
+            (share * count * 11.0 - 1.0).abs() < 1e-6,
+            "{address} {share}"
+        );
     }
 }

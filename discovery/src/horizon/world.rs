@@ -20,14 +20,25 @@ pub(crate) fn own() -> ClusterId {
 pub(crate) fn meshes() -> impl Strategy<Value = Mesh> {
     (vec(cluster(), 1..5), vec(service(), 1..4)).prop_map(|(clusters, services)| Mesh {
         generation: 1,
-        clusters: clusters.into_iter().enumerate().map(place_cluster).collect(),
-        services: services.into_iter().enumerate().map(place_service).collect(),
+        clusters: clusters
+            .into_iter()
+            .enumerate()
+            .map(place_cluster)
+            .collect(),
+        services: services
+            .into_iter()
+            .enumerate()
+            .map(place_service)
+            .collect(),
     })
 }
 
 /// A network, or none.
 pub(crate) fn networks() -> impl Strategy<Value = Option<Network>> {
-    option::weighted(0.9, (0..3_u8).prop_map(|n| Network::from(format!("n{n}").as_str())))
+    option::weighted(
+        0.9,
+        (0..3_u8).prop_map(|n| Network::from(format!("n{n}").as_str())),
+    )
 }
 
 /// A service of random shards; its name and its addresses come by [`place_service`].
@@ -127,20 +138,26 @@ fn shard() -> impl Strategy<Value = Shard> {
 
 fn endpoints() -> impl Strategy<Value = Endpoint> {
     let traits = (0..3_u8, networks(), 0..4_u8, 0..2_u8);
-    let odds = (any::<bool>(), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
-    (traits, odds).prop_map(|((account, network, region, zone), (admin, ready, mesh_tls))| {
-        let mut endpoint = endpoint(account, network);
-        if admin {
-            endpoint.ports.insert("admin".into(), 5001);
-        }
-        endpoint.locality.region = format!("r{}", region / 2).into();
-        endpoint.locality.zone = format!("z{zone}").into();
-        Endpoint {
-            ready,
-            mesh_tls,
-            ..endpoint
-        }
-    })
+    let odds = (
+        any::<bool>(),
+        prop::bool::weighted(0.8),
+        prop::bool::weighted(0.8),
+    );
+    (traits, odds).prop_map(
+        |((account, network, region, zone), (admin, ready, mesh_tls))| {
+            let mut endpoint = endpoint(account, network);
+            if admin {
+                endpoint.ports.insert("admin".into(), 5001);
+            }
+            endpoint.locality.region = format!("r{}", region / 2).into();
+            endpoint.locality.zone = format!("z{zone}").into();
+            Endpoint {
+                ready,
+                mesh_tls,
+                ..endpoint
+            }
+        },
+    )
 }
 
 fn id(index: usize) -> ClusterId {

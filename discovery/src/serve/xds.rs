@@ -7,16 +7,16 @@
 //! ```
 //! Everything left of `stream` is pure. Who may ask is decided in [`viewer`].
 
-pub mod settings;
-pub mod viewer;
-pub mod resource;
+pub mod audience;
 pub mod buckets;
 pub mod catalog;
-pub mod offer;
 pub mod delta;
-pub mod audience;
-mod stream;
+pub mod offer;
+pub mod resource;
 mod server;
+pub mod settings;
+mod stream;
+pub mod viewer;
 
 pub use server::{Listeners, Server, Unusable};
 pub use settings::Settings;

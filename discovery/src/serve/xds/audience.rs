@@ -115,7 +115,7 @@ impl Audience {
         for role in [Role::Sidecar, Role::Gateway] {
             let seats = self.seats.iter().filter(|seat| seat.viewer.role == role);
             series.push(Series {
-                name: "isthmus_xds_viewers",
+                name: "isthmus_discovery_xds_viewers",
                 help: "Viewers that are connected, by kind.",
                 measure: Measure::Gauge,
                 labels: vec![("kind", role.as_str())],
@@ -126,7 +126,7 @@ impl Audience {
         for role in [Role::Sidecar, Role::Gateway] {
             let withheld = catalog.withheld(role);
             series.extend(Reason::ALL.map(|reason| Series {
-                name: "isthmus_horizon_withheld",
+                name: "isthmus_discovery_withheld_endpoints",
                 help: "Endpoints (times service ports) that viewers are not told of, by reason.",
                 measure: Measure::Gauge,
                 labels: vec![("kind", role.as_str()), ("reason", reason.as_str())],
@@ -141,7 +141,9 @@ impl Place {
     /// Shows how far the viewer is.
     pub(super) fn show(&self, session: &Session, inbound: usize) {
         self.seat.inbound.store(inbound, Ordering::Relaxed);
-        self.seat.progress.store(Arc::new(session.progress().collect()));
+        self.seat
+            .progress
+            .store(Arc::new(session.progress().collect()));
     }
 }
 

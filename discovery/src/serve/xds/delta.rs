@@ -91,7 +91,10 @@ impl Session {
         let heard = if nonce.is_empty() {
             Heard::Request
         } else if let Some(number) = self.number(nonce) {
-            let error = request.error_detail.as_ref().map(|error| error.message.clone());
+            let error = request
+                .error_detail
+                .as_ref()
+                .map(|error| error.message.clone());
             self.subscriptions[kind as usize].answer(kind, number, error)
         } else {
             Heard::Stale(kind)
@@ -129,8 +132,8 @@ impl Session {
         if !subscription.is_waiting() {
             return None;
         }
-        let (go, wait): (BTreeSet<_>, _) = (subscription.due.iter().map(Arc::clone))
-            .partition(|name| self.may_go(kind, name));
+        let (go, wait): (BTreeSet<_>, _) =
+            (subscription.due.iter().map(Arc::clone)).partition(|name| self.may_go(kind, name));
         if go.is_empty() && !(subscription.unanswered && wait.is_empty()) {
             return None;
         }
@@ -160,8 +163,9 @@ impl Session {
         let referrers = [Kind::Listener, Kind::Route];
         match kind {
             Kind::Cluster if comes(name) => true,
-            Kind::Cluster => (referrers.iter())
-                .all(|kind| self.subscriptions[*kind as usize].due.is_empty()),
+            Kind::Cluster => {
+                (referrers.iter()).all(|kind| self.subscriptions[*kind as usize].due.is_empty())
+            }
             Kind::Assignment => !(clusters.contains(name) && comes(name)),
             Kind::Listener | Kind::Route => !clusters.iter().any(comes),
         }

@@ -126,14 +126,18 @@ impl Offer {
     #[must_use]
     pub fn get(&self, kind: Kind, name: &Arc<str>) -> Option<&Resource> {
         let own = || self.own.get(&(kind, Arc::clone(name)));
-        self.shared(kind).and_then(|shared| shared.get(name)).or_else(own)
+        self.shared(kind)
+            .and_then(|shared| shared.get(name))
+            .or_else(own)
     }
 
     /// All names of a kind.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &Arc<str>> {
         let shared = self.shared(kind).into_iter().flat_map(Buckets::iter);
         let own = self.own.keys().filter(move |(of, _)| *of == kind);
-        shared.map(|(name, _)| name).chain(own.map(|(_, name)| name))
+        shared
+            .map(|(name, _)| name)
+            .chain(own.map(|(_, name)| name))
     }
 
     /// The names of a kind whose resources are not the same as in `old`.

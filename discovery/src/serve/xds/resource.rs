@@ -55,12 +55,7 @@ struct Encoded {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 4] = [
-        Self::Cluster,
-        Self::Assignment,
-        Self::Listener,
-        Self::Route,
-    ];
+    pub const ALL: [Self; 4] = [Self::Cluster, Self::Assignment, Self::Listener, Self::Route];
 
     /// The kind of a type URL.
     #[must_use]
@@ -169,11 +164,20 @@ impl Resource {
 
 fn hash(bytes: &[u8]) -> u64 {
     let digest = Sha256::digest(bytes);
-    digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }
 
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} @{}", self.kind().as_str(), self.name(), self.version())
+        write!(
+            f,
+            "{} {} @{}",
+            self.kind().as_str(),
+            self.name(),
+            self.version()
+        )
     }
 }

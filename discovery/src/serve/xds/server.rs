@@ -16,11 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trust::tls::{LiveCredential, Peers, server_config};
 
 use self::connection::Connection;
-use super::{
-    audience::Audience,
-    catalog::Catalog,
-    settings::Settings,
-};
+use super::{audience::Audience, catalog::Catalog, settings::Settings};
 use crate::model::Mesh;
 
 /// The xDS server of a cluster.

@@ -50,7 +50,6 @@ impl Settings {
             limits: Limits::default(),
         }
     }
-
 }
 
 impl Default for Limits {

@@ -78,7 +78,12 @@ where
         let place = self.audience.seat(Arc::clone(&viewer), self.peer.remote)?;
         tracing::info!(node = %viewer.node, remote = %self.peer.remote, "viewer connected");
         // Before anything is known nobody is told that there is nothing.
-        if self.catalog.wait_for(|catalog| catalog.is_ready()).await.is_err() {
+        if self
+            .catalog
+            .wait_for(|catalog| catalog.is_ready())
+            .await
+            .is_err()
+        {
             return Ok(());
         }
         let mut lens = Lens::new(Arc::clone(&viewer));

@@ -119,29 +119,33 @@ impl Counters {
             let mut push = |name, help, value: &AtomicU64| {
                 series.push(counter(name, help, ("type", kind.as_str()), value));
             };
-            push("isthmus_xds_pushes_total", "Responses that were sent.", pushes);
             push(
-                "isthmus_xds_resources_total",
+                "isthmus_discovery_xds_pushes_total",
+                "Responses that were sent.",
+                pushes,
+            );
+            push(
+                "isthmus_discovery_xds_resources_total",
                 "Resources in responses.",
                 resources,
             );
             push(
-                "isthmus_xds_removals_total",
+                "isthmus_discovery_xds_removals_total",
                 "Removed names in responses.",
                 removals,
             );
             push(
-                "isthmus_xds_bytes_total",
+                "isthmus_discovery_xds_bytes_total",
                 "Bytes of resources in responses.",
                 bytes,
             );
             push(
-                "isthmus_xds_rejects_total",
+                "isthmus_discovery_xds_rejects_total",
                 "Responses that a viewer refused.",
                 nacks,
             );
             push(
-                "isthmus_xds_stale_total",
+                "isthmus_discovery_xds_stale_total",
                 "Answers to a response that was not on its way.",
                 stale,
             );
@@ -149,17 +153,32 @@ impl Counters {
         for (reason, value) in Refusal::LABELS.into_iter().zip(&self.refusals) {
             let help = "Viewers that were refused, by reason.";
             let label = ("reason", reason);
-            series.push(counter("isthmus_xds_refused_total", help, label, value));
+            series.push(counter(
+                "isthmus_discovery_xds_refused_total",
+                help,
+                label,
+                value,
+            ));
         }
         for drop in Dropped::ALL {
             let help = "Connections that were not served, by reason.";
             let label = ("reason", drop.as_str());
             let value = &self.drops[drop as usize];
-            series.push(counter("isthmus_xds_dropped_total", help, label, value));
+            series.push(counter(
+                "isthmus_discovery_xds_dropped_total",
+                help,
+                label,
+                value,
+            ));
         }
         let help = "Requests for a type that is not served here.";
         let label = ("type", "unknown");
-        series.push(counter("isthmus_xds_unknown_total", help, label, &self.unknown));
+        series.push(counter(
+            "isthmus_discovery_xds_unknown_total",
+            help,
+            label,
+            &self.unknown,
+        ));
         series
     }
 }

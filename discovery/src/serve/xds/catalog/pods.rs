@@ -35,7 +35,9 @@ impl Pod {
         let mut ports = BTreeMap::new();
         let own = |part: &&Part| identity.is_none_or(|id| *id == part.identity);
         for inbound in self.0.values().filter(own).flat_map(|part| &part.inbound) {
-            let http = ports.entry((inbound.address, inbound.port)).or_insert(false);
+            let http = ports
+                .entry((inbound.address, inbound.port))
+                .or_insert(false);
             *http |= inbound.http;
         }
         let inbound = |((address, port), http)| Inbound {
@@ -72,7 +74,10 @@ pub(super) fn update(
 
 fn replace(pods: &mut Buckets<Arc<Pod>>, key: &ServiceKey, pod: &str, part: Option<Part>) {
     let name = Arc::from(format!("{}/{pod}", key.namespace));
-    let mut facts = pods.get(&name).map(|pod| Pod::clone(pod)).unwrap_or_default();
+    let mut facts = pods
+        .get(&name)
+        .map(|pod| Pod::clone(pod))
+        .unwrap_or_default();
     match part {
         Some(part) => facts.0.insert(Arc::clone(&key.name), part),
         None => facts.0.remove(&key.name),
@@ -94,10 +99,12 @@ fn parts(shard: &Shard) -> BTreeMap<Arc<str>, Part> {
                 http: port.http,
             })
         });
-        let part = parts.entry(Arc::clone(&endpoint.pod)).or_insert_with(|| Part {
-            identity: endpoint.identity.clone(),
-            inbound: BTreeSet::new(),
-        });
+        let part = parts
+            .entry(Arc::clone(&endpoint.pod))
+            .or_insert_with(|| Part {
+                identity: endpoint.identity.clone(),
+                inbound: BTreeSet::new(),
+            });
         part.inbound.extend(inbound);
     }
     parts

@@ -23,7 +23,10 @@ fn all(catalog: &Catalog) -> BTreeMap<String, String> {
         let shelf = catalog.shelf(role);
         for (name, resource) in shelf.clusters.iter().chain(shelf.assignments.iter()) {
             assert_eq!(name, resource.name());
-            all.insert(format!("{role:?} {:?} {name}", resource.kind()), resource.version());
+            all.insert(
+                format!("{role:?} {:?} {name}", resource.kind()),
+                resource.version(),
+            );
         }
         all.insert(format!("{role:?}"), format!("{:?}", catalog.withheld(role)));
     }

@@ -177,8 +177,8 @@ impl Subscription {
     fn ask_for_all(&mut self, kind: Kind, offer: &Offer, versions: &HashMap<String, String>) {
         self.wildcard = true;
         self.unanswered = true;
-        let missing = (offer.names(kind))
-            .filter(|name| !is_current(offer.get(kind, name), versions, name));
+        let missing =
+            (offer.names(kind)).filter(|name| !is_current(offer.get(kind, name), versions, name));
         self.due.extend(missing.map(Arc::clone));
         let gone = (versions.keys().map(|name| Arc::from(name.as_str())))
             .filter(|name| offer.get(kind, name).is_none());

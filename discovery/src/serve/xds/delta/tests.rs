@@ -21,7 +21,11 @@ fn resource(kind: Kind, name: &str, content: u8) -> Resource {
 }
 
 fn offer(resources: &[(Kind, &str, u8)]) -> Offer {
-    Offer::of(resources.iter().map(|(kind, name, content)| resource(*kind, name, *content)))
+    Offer::of(
+        resources
+            .iter()
+            .map(|(kind, name, content)| resource(*kind, name, *content)),
+    )
 }
 
 fn session(resources: &[(Kind, &str, u8)]) -> Session {
@@ -55,7 +59,11 @@ fn nack(response: &Response, text: &str) -> Request {
 }
 
 fn names(response: &Response) -> Vec<&str> {
-    response.resources.iter().map(|resource| &**resource.name()).collect()
+    response
+        .resources
+        .iter()
+        .map(|resource| &**resource.name())
+        .collect()
 }
 
 /// A session whose viewer has asked for everything and taken the first answers.
@@ -66,7 +74,9 @@ fn settled(resources: &[(Kind, &str, u8)]) -> Session {
         .filter(|(kind, ..)| *kind == Assignment)
         .map(|(_, name, _)| *name)
         .collect();
-    session.request(subscribe(Assignment, &assignments)).unwrap();
+    session
+        .request(subscribe(Assignment, &assignments))
+        .unwrap();
     session.request(subscribe(Listener, &[])).unwrap();
     session.request(subscribe(Route, &["outbound"])).unwrap();
     while let Some(response) = session.next() {
@@ -80,9 +90,15 @@ fn everything_is_answered_once() {
     let mut session = session(&[(Cluster, "a", 1), (Cluster, "b", 1)]);
     session.request(subscribe(Cluster, &[])).unwrap();
     let response = session.next().unwrap();
-    assert_eq!((names(&response), response.removed.len()), (vec!["a", "b"], 0));
+    assert_eq!(
+        (names(&response), response.removed.len()),
+        (vec!["a", "b"], 0)
+    );
     assert_eq!(session.next(), None, "one response is on its way");
-    assert_eq!(session.request(ack(&response)).unwrap(), Heard::Ack(Cluster));
+    assert_eq!(
+        session.request(ack(&response)).unwrap(),
+        Heard::Ack(Cluster)
+    );
     assert_eq!(session.next(), None, "nothing new");
 }
 
@@ -173,7 +189,10 @@ fn stale_nonces_are_not_listened_to() {
     assert_eq!(session.request(ack(&first)).unwrap(), Heard::Stale(Cluster));
     session.tell(&offer(&[(Cluster, "a", 3)]));
     assert_eq!(session.next(), None, "the second is still on its way");
-    assert_eq!(session.request(nack(&first, "late")).unwrap(), Heard::Stale(Cluster));
+    assert_eq!(
+        session.request(nack(&first, "late")).unwrap(),
+        Heard::Stale(Cluster)
+    );
     session.request(ack(&second)).unwrap();
     assert!(session.next().is_some());
 }
@@ -189,7 +208,10 @@ fn a_refusal_is_kept_and_stops_nothing_else() {
     assert_eq!(progress.last_nack.as_deref(), Some("bad cluster a"));
     assert_ne!(progress.sent, progress.acked);
     session.tell(&offer(&[(Cluster, "a", 3), (Assignment, "a", 2)]));
-    assert_eq!(session.next().unwrap().resources, [resource(Cluster, "a", 3)]);
+    assert_eq!(
+        session.next().unwrap().resources,
+        [resource(Cluster, "a", 3)]
+    );
 }
 
 #[test]
@@ -211,14 +233,24 @@ fn additions_go_from_the_referred_to_the_referring() {
         (Assignment, "a", 1),
         (Cluster, "a", 1),
     ]));
-    let order: Vec<_> = std::iter::from_fn(|| session.next()).map(|r| r.kind).collect();
+    let order: Vec<_> = std::iter::from_fn(|| session.next())
+        .map(|r| r.kind)
+        .collect();
     assert_eq!(order, [Cluster, Assignment, Listener, Route]);
 }
 
 #[test]
 fn an_assignment_waits_for_its_own_cluster_only() {
-    let mut session = settled(&[(Assignment, "a", 1), (Assignment, "b", 1), (Cluster, "b", 1)]);
-    session.tell(&offer(&[(Assignment, "a", 1), (Assignment, "b", 1), (Cluster, "b", 2)]));
+    let mut session = settled(&[
+        (Assignment, "a", 1),
+        (Assignment, "b", 1),
+        (Cluster, "b", 1),
+    ]);
+    session.tell(&offer(&[
+        (Assignment, "a", 1),
+        (Assignment, "b", 1),
+        (Cluster, "b", 2),
+    ]));
     let first = session.next().unwrap();
     session.tell(&offer(&[
         (Assignment, "a", 2),
@@ -231,13 +263,19 @@ fn an_assignment_waits_for_its_own_cluster_only() {
     assert_eq!(session.next(), None, "routes wait for clusters");
     session.request(ack(&first)).unwrap();
     session.request(ack(&second)).unwrap();
-    let order: Vec<_> = std::iter::from_fn(|| session.next()).map(|r| r.kind).collect();
+    let order: Vec<_> = std::iter::from_fn(|| session.next())
+        .map(|r| r.kind)
+        .collect();
     assert_eq!(order, [Cluster, Assignment, Route]);
 }
 
 #[test]
 fn a_cluster_goes_after_the_routes_to_it() {
-    let before = [(Cluster, "a", 1), (Assignment, "a", 1), (Route, "outbound", 1)];
+    let before = [
+        (Cluster, "a", 1),
+        (Assignment, "a", 1),
+        (Route, "outbound", 1),
+    ];
     let mut session = settled(&before);
     session.tell(&offer(&[(Cluster, "b", 1), (Route, "outbound", 2)]));
     let added = session.next().unwrap();
@@ -248,7 +286,10 @@ fn a_cluster_goes_after_the_routes_to_it() {
     assert_eq!(routes.kind, Route);
     session.request(ack(&added)).unwrap();
     let removed = session.next().unwrap();
-    assert_eq!((removed.kind, &removed.removed[..]), (Cluster, &["a".into()][..]));
+    assert_eq!(
+        (removed.kind, &removed.removed[..]),
+        (Cluster, &["a".into()][..])
+    );
 }
 
 #[test]
@@ -261,7 +302,10 @@ fn a_gateway_is_told_of_a_removal_at_once() {
     }
     session.tell(&offer(&[(Cluster, "b", 2), (Listener, "mesh", 1)]));
     let response = session.next().unwrap();
-    assert_eq!((names(&response), &response.removed[..]), (vec!["b"], &["a".into()][..]));
+    assert_eq!(
+        (names(&response), &response.removed[..]),
+        (vec!["b"], &["a".into()][..])
+    );
 }
 
 #[test]

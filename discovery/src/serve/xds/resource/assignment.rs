@@ -16,7 +16,10 @@ use crate::{
 pub fn assignment(name: &str, namespace: &str, groups: &[Group]) -> Resource {
     let message = Assignment {
         cluster_name: name.to_owned(),
-        endpoints: groups.iter().map(|group| locality(group, namespace)).collect(),
+        endpoints: groups
+            .iter()
+            .map(|group| locality(group, namespace))
+            .collect(),
     };
     Resource::encode(Kind::Assignment, name, &message)
 }

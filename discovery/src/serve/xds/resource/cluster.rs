@@ -38,7 +38,11 @@ pub fn sidecar_cluster(
     let sni = key.sni(port, domain);
     let cluster = cluster::Cluster {
         transport_socket_matches: vec![
-            socket_match("tlsMode-istio", Some("istio"), tls::upstream(&sni, identities)),
+            socket_match(
+                "tlsMode-istio",
+                Some("istio"),
+                tls::upstream(&sni, identities),
+            ),
             socket_match("tlsMode-disabled", None, tls::plain()),
         ],
         ..by_assignment(&name)

@@ -54,9 +54,7 @@ pub(super) fn ads() -> core::ConfigSource {
 }
 
 /// A source of resources of API version 3, waited for without a limit.
-pub(super) fn source(
-    specifier: core::config_source::ConfigSourceSpecifier,
-) -> core::ConfigSource {
+pub(super) fn source(specifier: core::config_source::ConfigSourceSpecifier) -> core::ConfigSource {
     core::ConfigSource {
         initial_fetch_timeout: Some(seconds(0)),
         resource_api_version: core::ApiVersion::V3.into(),

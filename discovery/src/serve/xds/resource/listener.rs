@@ -141,12 +141,7 @@ fn http_manager(
     }
 }
 
-fn on(
-    name: &str,
-    address: IpAddr,
-    port: u16,
-    chain: listener::FilterChain,
-) -> listener::Listener {
+fn on(name: &str, address: IpAddr, port: u16, chain: listener::FilterChain) -> listener::Listener {
     listener::Listener {
         name: name.to_owned(),
         address: Some(socket(address, port)),
@@ -156,7 +151,10 @@ fn on(
 }
 
 fn http_filter(manager: http::HttpConnectionManager) -> listener::Filter {
-    filter("envoy.filters.network.http_connection_manager", any(&manager))
+    filter(
+        "envoy.filters.network.http_connection_manager",
+        any(&manager),
+    )
 }
 
 fn tcp(stat_prefix: &str, cluster: &str) -> listener::Filter {

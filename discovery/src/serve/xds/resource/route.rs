@@ -89,10 +89,7 @@ fn domains(
     namespace: &str,
     domain: &str,
 ) -> Vec<String> {
-    let mut names = vec![
-        key.host(domain),
-        format!("{}.{}", key.name, key.namespace),
-    ];
+    let mut names = vec![key.host(domain), format!("{}.{}", key.name, key.namespace)];
     if *key.namespace == *namespace {
         names.push(key.name.to_string());
     }

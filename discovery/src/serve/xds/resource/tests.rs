@@ -46,7 +46,9 @@ fn sans(context: &CommonTlsContext) -> Vec<String> {
     assert_eq!(secret.unwrap().name, "ROOTCA");
     let validation = context.default_validation_context.as_ref().unwrap();
     let names = validation.match_typed_subject_alt_names.iter();
-    names.map(|san| format!("{:?}", san.matcher.as_ref().unwrap().match_pattern)).collect()
+    names
+        .map(|san| format!("{:?}", san.matcher.as_ref().unwrap().match_pattern))
+        .collect()
 }
 
 fn groups() -> Vec<Group> {
@@ -94,11 +96,17 @@ fn an_assignment_is_what_envoy_reads() {
             assert_eq!(endpoint.health_status, 1);
             let metadata = &endpoint.metadata.as_ref().unwrap().filter_metadata;
             let tls = metadata.contains_key("envoy.transport_socket_match");
-            (tls, format!("{:?}", metadata["istio"].fields["workload"].kind))
+            (
+                tls,
+                format!("{:?}", metadata["istio"].fields["workload"].kind),
+            )
         })
         .collect();
     assert!(metadata[0].0 && metadata[0].1.contains("w;sample;c;v1;c1"));
-    assert!(!metadata[1].0, "who takes no mesh mTLS is dialled in plain text");
+    assert!(
+        !metadata[1].0,
+        "who takes no mesh mTLS is dialled in plain text"
+    );
     assert!(metadata[2].0 && metadata[2].1.contains(";;;;c2"));
 }
 
@@ -112,7 +120,10 @@ fn one_content_has_one_version() {
         assert_eq!(assignment("a", "sample", &groups()), first);
         assert_eq!(sidecar_cluster(&key, 80, "cluster.local", &ids), cluster);
     }
-    assert_ne!(assignment("a", "other", &groups()).version(), first.version());
+    assert_ne!(
+        assignment("a", "other", &groups()).version(),
+        first.version()
+    );
 }
 
 #[test]
@@ -130,14 +141,25 @@ fn an_assignment_changes_its_version_with_its_cluster() {
 fn a_sidecar_cluster_speaks_mesh_mtls_to_its_identities_only() {
     let key = ServiceKey::new("sample", "helloworld");
     let context = |ids: &[&str]| -> UpstreamTlsContext {
-        let cluster: Cluster = decode(&sidecar_cluster(&key, 80, "cluster.local", &identities(ids)));
-        assert_eq!(cluster.name, "outbound|80||helloworld.sample.svc.cluster.local");
+        let cluster: Cluster = decode(&sidecar_cluster(
+            &key,
+            80,
+            "cluster.local",
+            &identities(ids),
+        ));
+        assert_eq!(
+            cluster.name,
+            "outbound|80||helloworld.sample.svc.cluster.local"
+        );
         let matches: Vec<&TransportSocketMatch> = cluster.transport_socket_matches.iter().collect();
         assert_eq!(matches[1].r#match.as_ref().unwrap().fields.len(), 0);
         tls(matches[0].transport_socket.as_ref().unwrap())
     };
     let known = context(&["spiffe://td/ns/a/sa/b", "spiffe://td/ns/a/sa/c"]);
-    assert_eq!(known.sni, "outbound_.80_._.helloworld.sample.svc.cluster.local");
+    assert_eq!(
+        known.sni,
+        "outbound_.80_._.helloworld.sample.svc.cluster.local"
+    );
     let common = known.common_tls_context.unwrap();
     assert_eq!(common.alpn_protocols, ["istio"]);
     let names = sans(&common);
@@ -152,13 +174,23 @@ fn a_gateway_cluster_is_named_by_its_sni_and_opens_no_tls() {
     let key = ServiceKey::new("sample", "helloworld");
     let resource = gateway_cluster(&key, 80, "cluster.local");
     let cluster: Cluster = decode(&resource);
-    assert_eq!(cluster.name, "outbound_.80_._.helloworld.sample.svc.cluster.local");
+    assert_eq!(
+        cluster.name,
+        "outbound_.80_._.helloworld.sample.svc.cluster.local"
+    );
     assert_eq!(&**resource.name(), cluster.name);
     assert!(cluster.transport_socket_matches.is_empty() && cluster.transport_socket.is_none());
     let metadata = &cluster.metadata.unwrap().filter_metadata["istio"].fields;
     let services = format!("{:?}", metadata["services"]);
-    for text in ["helloworld.sample.svc.cluster.local", "helloworld", "sample"] {
-        assert!(services.contains(&format!("StringValue(\"{text}\")")), "{services}");
+    for text in [
+        "helloworld.sample.svc.cluster.local",
+        "helloworld",
+        "sample",
+    ] {
+        assert!(
+            services.contains(&format!("StringValue(\"{text}\")")),
+            "{services}"
+        );
     }
 }
 
@@ -189,21 +221,39 @@ fn routes_are_found_by_every_name_and_no_domain_comes_twice() {
     let resource = Routes::new(&services).encode("sample", "cluster.local");
     let routes: RouteConfiguration = decode(&resource);
     let domains: Vec<_> = (routes.virtual_hosts.iter())
-        .flat_map(|host| host.domains.iter().map(|domain| (domain.as_str(), &host.name)))
+        .flat_map(|host| {
+            host.domains
+                .iter()
+                .map(|domain| (domain.as_str(), &host.name))
+        })
         .collect();
     let unique: BTreeMap<_, _> = domains.iter().copied().collect();
     assert_eq!(unique.len(), domains.len());
     let expect = |domain: &str, host: &str| assert_eq!(unique[domain], host, "{domain}");
     expect("helloworld", "helloworld.sample.svc.cluster.local:80");
-    expect("helloworld:9090", "helloworld.sample.svc.cluster.local:9090");
-    expect("helloworld.other", "helloworld.other.svc.cluster.local:8080");
+    expect(
+        "helloworld:9090",
+        "helloworld.sample.svc.cluster.local:9090",
+    );
+    expect(
+        "helloworld.other",
+        "helloworld.other.svc.cluster.local:8080",
+    );
     expect("other.sample", "other.sample.svc.cluster.local:80");
     expect(
         "helloworld.sample.svc.cluster.local",
         "helloworld.sample.svc.cluster.local:80",
     );
-    assert!(!unique.contains_key("helloworld:8080"), "another namespace's short name");
-    assert!(routes.virtual_hosts.iter().all(|host| host.retry_policy.is_none()));
+    assert!(
+        !unique.contains_key("helloworld:8080"),
+        "another namespace's short name"
+    );
+    assert!(
+        routes
+            .virtual_hosts
+            .iter()
+            .all(|host| host.retry_policy.is_none())
+    );
 }
 
 #[test]

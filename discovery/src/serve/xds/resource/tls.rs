@@ -11,7 +11,10 @@ use super::envoy::{any, core, google, matcher, raw_buffer, seconds, source, tls,
 /// answer. Without any identity nobody may: an empty list would let everybody.
 pub(super) fn upstream(sni: &str, identities: &BTreeSet<SpiffeId>) -> core::TransportSocket {
     use matcher::string_matcher::MatchPattern::Exact;
-    let mut sans: Vec<_> = identities.iter().map(|id| san(Exact(id.to_string()))).collect();
+    let mut sans: Vec<_> = identities
+        .iter()
+        .map(|id| san(Exact(id.to_string())))
+        .collect();
     if sans.is_empty() {
         sans.push(san(Exact(NOBODY.to_owned())));
     }
@@ -114,4 +117,10 @@ const NOBODY: &str = "spiffe://nobody";
 
 /// What an inbound listener takes, best first. A client of the mesh offers `istio`; Envoy
 /// tells HTTP/1 from HTTP/2 by the negotiated name where it is `h2`.
-const INBOUND_ALPN: [&str; 5] = ["istio", "istio-http/1.1", "istio-http/1.0", "h2", "http/1.1"];
+const INBOUND_ALPN: [&str; 5] = [
+    "istio",
+    "istio-http/1.1",
+    "istio-http/1.0",
+    "h2",
+    "http/1.1",
+];

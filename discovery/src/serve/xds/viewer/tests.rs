@@ -23,13 +23,19 @@ fn node(id: &str) -> Node {
 }
 
 fn identity(namespace: &str, account: &str) -> Option<SpiffeId> {
-    Some(format!("spiffe://td/ns/{namespace}/sa/{account}").parse().unwrap())
+    Some(
+        format!("spiffe://td/ns/{namespace}/sa/{account}")
+            .parse()
+            .unwrap(),
+    )
 }
 
 #[test]
 fn a_sidecar_of_its_certificate_is_let_in() {
     let id = "sidecar~10.0.0.1~web-0.v1.sample~sample.svc.cluster.local";
-    let viewer = admission().admit(&node(id), identity("sample", "client")).unwrap();
+    let viewer = admission()
+        .admit(&node(id), identity("sample", "client"))
+        .unwrap();
     assert_eq!((viewer.role, &*viewer.namespace), (Role::Sidecar, "sample"));
     assert_eq!(&*viewer.pod, "web-0.v1");
 }
@@ -37,7 +43,9 @@ fn a_sidecar_of_its_certificate_is_let_in() {
 #[test]
 fn another_namespace_than_the_certificate_is_refused() {
     let id = "sidecar~10.0.0.1~web.sample~x";
-    let refusal = admission().admit(&node(id), identity("other", "client")).unwrap_err();
+    let refusal = admission()
+        .admit(&node(id), identity("other", "client"))
+        .unwrap_err();
     assert!(matches!(refusal, Refusal::Namespace { .. }));
     assert_eq!(refusal.code(), tonic::Code::PermissionDenied);
 }
@@ -67,7 +75,11 @@ fn another_cluster_is_refused() {
             ..node(id)
         }
     };
-    assert!(admission().admit(&claim("c1"), identity("sample", "client")).is_ok());
+    assert!(
+        admission()
+            .admit(&claim("c1"), identity("sample", "client"))
+            .is_ok()
+    );
     let refusal = admission().admit(&claim("c2"), identity("sample", "client"));
     assert!(matches!(refusal, Err(Refusal::Cluster { .. })));
 }

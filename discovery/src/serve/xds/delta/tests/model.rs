@@ -34,7 +34,10 @@ fn kinds() -> impl Strategy<Value = Kind> {
 
 fn steps() -> impl Strategy<Value = Step> {
     let names = || subsequence(NAMES.to_vec(), 0..4);
-    let contents = vec((kinds(), proptest::sample::select(NAMES.to_vec()), 0..3_u8), 0..8);
+    let contents = vec(
+        (kinds(), proptest::sample::select(NAMES.to_vec()), 0..3_u8),
+        0..8,
+    );
     prop_oneof![
         3 => contents.prop_map(Step::Tell),
         1 => (kinds(), names()).prop_map(|(kind, names)| Step::Subscribe(kind, names)),
@@ -62,13 +65,15 @@ impl Viewer {
                     self.all.insert(kind);
                 }
                 session.request(request).unwrap();
-                self.asked.extend(names.iter().map(|name| (kind, (*name).to_owned())));
+                self.asked
+                    .extend(names.iter().map(|name| (kind, (*name).to_owned())));
             }
             Step::Unsubscribe(kind, names) => {
                 // An empty first request would be one for everything.
                 let mut request = subscribe(kind, &["d"]);
                 self.asked.insert((kind, "d".into()));
-                request.resource_names_unsubscribe = names.iter().map(ToString::to_string).collect();
+                request.resource_names_unsubscribe =
+                    names.iter().map(ToString::to_string).collect();
                 session.request(request).unwrap();
                 for name in names.into_iter().filter(|name| *name != "d") {
                     self.asked.remove(&(kind, name.to_owned()));
@@ -89,7 +94,8 @@ impl Viewer {
         assert!(!busy, "one response of a kind at a time");
         self.check_order(session, &response);
         for resource in &response.resources {
-            self.held.insert((kind, resource.name().to_string()), resource.version());
+            self.held
+                .insert((kind, resource.name().to_string()), resource.version());
         }
         for name in &response.removed {
             self.held.remove(&(kind, name.to_string()));
@@ -123,7 +129,11 @@ impl Viewer {
         let Some(response) = self.unanswered.pop_front() else {
             return;
         };
-        let answer = if refuse { nack(&response, "no") } else { ack(&response) };
+        let answer = if refuse {
+            nack(&response, "no")
+        } else {
+            ack(&response)
+        };
         let heard = session.request(answer).unwrap();
         assert!(!matches!(heard, Heard::Stale(_)));
     }
