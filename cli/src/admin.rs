@@ -98,7 +98,11 @@ async fn readiness(State(role): State<Arc<dyn Inspect>>) -> Response {
 }
 
 async fn metrics(State(role): State<Arc<dyn Inspect>>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], role.metrics()).into_response()
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        role.metrics(),
+    )
+        .into_response()
 }
 
 async fn debug(State(role): State<Arc<dyn Inspect>>, Path(page): Path<String>) -> Response {

@@ -21,7 +21,10 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 ///
 /// # Errors
 /// When there is any.
-pub(crate) fn accept<T, P: std::fmt::Display>(path: &Path, checked: Result<T, Vec<P>>) -> Result<T> {
+pub(crate) fn accept<T, P: std::fmt::Display>(
+    path: &Path,
+    checked: Result<T, Vec<P>>,
+) -> Result<T> {
     match checked {
         Ok(valid) => Ok(valid),
         Err(problems) => {

@@ -31,7 +31,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     process::run(Threads::PerCore, |cancel| serve(valid, cancel))
 }
 
-async fn serve(config: discovery::config::Validated, cancel: CancellationToken) -> Result<ExitCode> {
+async fn serve(
+    config: discovery::config::Validated,
+    cancel: CancellationToken,
+) -> Result<ExitCode> {
     let debug = config.listen.debug;
     let running = discovery::discovery::start(config, cancel)
         .await

@@ -39,12 +39,36 @@ async fn serve(config: eastwest::Validated, cancel: CancellationToken) -> Result
     let ended = CancellationToken::new();
     let mut servers = Servers::default();
     for (setting, address, pages) in [
-        ("listen.readiness", listen.readiness, Pages { readiness: true, ..Pages::default() }),
-        ("listen.metrics", listen.metrics, Pages { metrics: true, readiness: true, ..Pages::default() }),
-        ("listen.debug", listen.debug, Pages { debug: true, ..Pages::default() }),
+        (
+            "listen.readiness",
+            listen.readiness,
+            Pages {
+                readiness: true,
+                ..Pages::default()
+            },
+        ),
+        (
+            "listen.metrics",
+            listen.metrics,
+            Pages {
+                metrics: true,
+                readiness: true,
+                ..Pages::default()
+            },
+        ),
+        (
+            "listen.debug",
+            listen.debug,
+            Pages {
+                debug: true,
+                ..Pages::default()
+            },
+        ),
     ] {
         let role = Arc::clone(&role);
-        servers.serve(setting, address, pages, role, ended.clone()).await?;
+        servers
+            .serve(setting, address, pages, role, ended.clone())
+            .await?;
     }
     gateway.join().await;
     ended.cancel();

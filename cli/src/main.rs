@@ -1,7 +1,7 @@
 //! `isthmus`: one command for every role of a mesh.
 //!
 //! ```text
-//!                    main ── logging, process 
+//!                    main ── logging, process
 //!        ┌────────────┼────────────┐
 //!     eastwest    discovery      trust        one file per role: read, validate, run
 //!        └──── config_file, admin ─┘
@@ -49,7 +49,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "discovery")]
         Command::Discovery(args) => discovery::run(&args),
         #[cfg(feature = "trust")]
-        Command::Trust(args) => process::run(process::Threads::One, |cancel| trust::run(args, cancel)),
+        Command::Trust(args) => {
+            process::run(process::Threads::One, |cancel| trust::run(args, cancel))
+        }
     };
     match outcome {
         Ok(code) => code,

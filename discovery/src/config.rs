@@ -8,10 +8,7 @@ use std::{fmt, net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc, time::Dura
 use serde::{Deserialize, Deserializer};
 use trust::identity::TrustDomain;
 
-use crate::{
-    error::Error,
-    model::{ClusterId, Network},
-};
+use crate::model::{ClusterId, Network};
 
 /// The settings of one discovery, as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -144,19 +141,11 @@ pub struct Problem {
 }
 
 impl Config {
-    /// Settings from YAML.
-    ///
-    /// # Errors
-    /// [`Error::ConfigSyntax`] names the first field that is unknown, missing or malformed.
-    pub fn parse(yaml: &str) -> Result<Self, Error> {
-        serde_yaml_ng::from_str(yaml).map_err(Error::ConfigSyntax)
-    }
-
     /// Checks what the shape of the settings cannot say.
     ///
     /// # Errors
-    /// [`Error::Config`] with every problem that was found.
-    pub fn validate(self) -> Result<Validated, Error> {
+    /// Every problem that was found.
+    pub fn validate(self) -> Result<Validated, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut check = |holds: bool, path: &str, message: &str| {
             if !holds {
@@ -172,7 +161,7 @@ impl Config {
         if problems.is_empty() {
             Ok(Validated(Arc::new(self)))
         } else {
-            Err(Error::Config(problems))
+            Err(problems)
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     config::Validated,
     error::Error,
     ingest::Ingest,
+    metrics,
     serve::xds::{
         Listeners, Server, Settings,
         audience::Audience,
@@ -81,14 +82,19 @@ impl Status {
         if self.ingest.ready() {
             return Ok(());
         }
-        let missing: Vec<String> = self.ingest.missing().iter().map(ToString::to_string).collect();
+        let missing: Vec<String> = self
+            .ingest
+            .missing()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         Err(format!("not yet known: {}", missing.join(", ")))
     }
 
     /// The metrics, as Prometheus reads them.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.ingest.metrics(&self.audience.series())
+        self.ingest.metrics() + &metrics::series(&self.audience.series())
     }
 
     /// A debug view: `clusters` or `xds`; none under any other name.

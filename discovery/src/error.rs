@@ -1,20 +1,13 @@
 //! What can go wrong before discovery runs. Afterwards nothing ends it: a fault of a peer is
 //! a state that is shown, not an error.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 pub use crate::cluster::Flaw;
-use crate::config::Problem;
 
 /// Why discovery does not start. None of these is worth a retry without a change.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The settings are not YAML of the right shape.
-    #[error("the settings cannot be read: {0}; compare with discovery/examples/discovery.yaml")]
-    ConfigSyntax(#[source] serde_yaml_ng::Error),
-    /// The settings contradict themselves.
-    #[error("the settings do not hold: {}", list(.0))]
-    Config(Vec<Problem>),
     /// The own cluster's kubeconfig is not usable.
     #[error("kubeconfig {path}: {flaw}", path = .path.display())]
     Kubeconfig {
@@ -36,9 +29,20 @@ pub enum Error {
         /// What the TLS library says.
         reason: String,
     },
-}
-
-fn list(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    lines.join("; ")
+    /// An address is not to be had.
+    #[error("{setting}: cannot listen on {address}: {source}; free it or set another")]
+    Listen {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The credential of our own servers is not usable.
+    #[error("tls.directory: {0}")]
+    Credential(#[from] trust::Error),
+    /// A listener of the xDS server is not usable.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::xds::Unusable),
 }

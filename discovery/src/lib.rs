@@ -7,7 +7,9 @@
 //! API servers ── cluster ── remote (heartbeat, watch → project) ── observations
 //!                              │ state: connecting, live, stale        │
 //!                              ▼                                       ▼
-//!                           status, metrics        merge (export) ── model::Mesh ── pace ──▶ consumers
+//!                           status, metrics        merge (export) ── model::Mesh ── pace ─┐
+//!                                                                           ▼
+//! sidecars, gateways ◀── serve (xDS) ◀── horizon: what one viewer may see ◀─┘
 //! ```
 //!
 //! Unknown is not empty: nothing leaves the picture that was not observed to be gone.
@@ -31,9 +33,15 @@ mod pace;
 
 pub mod ingest;
 
+pub mod horizon;
+pub mod serve;
+
+pub mod discovery;
+
 mod metrics;
 pub mod status;
 
 pub use config::Config;
+pub use discovery::{Discovery, start};
 pub use error::Error;
 pub use ingest::Ingest;

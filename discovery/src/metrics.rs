@@ -1,10 +1,13 @@
 //! Every series of the crate, declared once.
 
+mod series;
+
 use prometheus::{
     Encoder, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
 
+pub(crate) use self::series::page as series;
 use crate::{
     merge::{Effect, shard::Ignored},
     model::{ClusterId, Mesh},
@@ -162,11 +165,16 @@ impl Metrics {
                     .set(gauge(count));
             }
         }
-        let mut page = Vec::new();
-        match TextEncoder::new().encode(&self.registry.gather(), &mut page) {
-            Ok(()) => String::from_utf8(page).unwrap_or_default(),
-            Err(error) => format!("# {error}\n"),
-        }
+        text(&self.registry)
+    }
+}
+
+/// A registry in Prometheus' text format.
+fn text(registry: &Registry) -> String {
+    let mut page = Vec::new();
+    match TextEncoder::new().encode(&registry.gather(), &mut page) {
+        Ok(()) => String::from_utf8(page).unwrap_or_default(),
+        Err(error) => format!("# {error}\n"),
     }
 }
 

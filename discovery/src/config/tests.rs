@@ -3,20 +3,23 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../examples/discovery.yaml");
 
 fn problems(yaml: &str) -> Vec<String> {
-    match Config::parse(yaml).unwrap().validate() {
-        Err(Error::Config(problems)) => problems.into_iter().map(|p| p.path).collect(),
+    match serde_yaml_ng::from_str::<Config>(yaml).unwrap().validate() {
+        Err(problems) => problems.into_iter().map(|p| p.path).collect(),
         other => panic!("expected problems, got {other:?}"),
     }
 }
 
 #[test]
 fn the_example_holds_and_says_the_defaults() {
-    let example = Config::parse(EXAMPLE).unwrap().validate().unwrap();
+    let example = serde_yaml_ng::from_str::<Config>(EXAMPLE)
+        .unwrap()
+        .validate()
+        .unwrap();
     assert_eq!(example.cluster.as_str(), "c1");
     assert_eq!(example.exports, Exports::Marked);
     assert_eq!(example.heartbeat.stale_after, Duration::from_secs(6));
     assert_eq!(example.push.quiet, Duration::from_millis(100));
-    let least = Config::parse("cluster: c1\ntls: { directory: /d }").unwrap();
+    let least = serde_yaml_ng::from_str::<Config>("cluster: c1\ntls: { directory: /d }").unwrap();
     let least = least.validate().unwrap();
     assert_eq!(
         format!("{:?}", least.heartbeat),
@@ -58,7 +61,11 @@ push: { quiet: 2s, gap: 3s }
 
 #[test]
 fn an_unknown_field_and_a_bad_duration_are_named() {
-    let error = |yaml: &str| Config::parse(yaml).unwrap_err().to_string();
+    let error = |yaml: &str| {
+        serde_yaml_ng::from_str::<Config>(yaml)
+            .unwrap_err()
+            .to_string()
+    };
     assert!(error("cluster: c1\nexport: all").contains("export"));
     assert!(error("cluster: c1\npush: { quiet: soon }").contains("soon"));
 }

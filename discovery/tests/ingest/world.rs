@@ -56,7 +56,10 @@ push: {{ quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }}
 ",
             path.display()
         );
-        let config = Config::parse(&config).unwrap().validate().unwrap();
+        let config = serde_yaml_ng::from_str::<Config>(&config)
+            .unwrap()
+            .validate()
+            .unwrap();
         let cancel = CancellationToken::new();
         let ingest = Ingest::start(config, cancel.clone()).await.unwrap();
         Self {
