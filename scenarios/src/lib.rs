@@ -36,6 +36,10 @@ pub mod dial;
 
 pub mod probe;
 
+pub mod envoy;
+
+pub mod witness;
+
 pub mod expect;
 
 pub mod report;

@@ -82,20 +82,32 @@ impl Load {
     fn read(&self) -> Result<Answers> {
         let text = fs::read_to_string(self.process.log())?;
         // A last line without its end is still being written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole
-            .lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("client: {line}")))
-            .collect::<Result<_>>()
-            .map(Answers)
+        Answers::parse(text.rfind('\n').map_or("", |end| &text[..end]))
     }
 }
 
 impl Answers {
-    /// From parsed lines.
-    #[must_use]
-    pub fn new(answers: Vec<Answer>) -> Self {
-        Self(answers)
+    /// What became of `count` requests that `pod` sends to `host`, four at a time.
+    ///
+    /// # Errors
+    /// When the client fails.
+    pub async fn of_requests(pod: &Pod, host: &str, count: usize) -> Result<Self> {
+        let count = count.to_string();
+        Self::parse(
+            &pod.run(&["load", "--host", host, "--count", &count])
+                .await?,
+        )
+    }
+
+    /// From the client's lines.
+    ///
+    /// # Errors
+    /// When one is something else.
+    pub fn parse(text: &str) -> Result<Self> {
+        text.lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("client: {line}")))
+            .collect::<Result<_>>()
+            .map(Self)
     }
 
     /// How many requests.
@@ -142,14 +154,18 @@ impl Answers {
         )
     }
 
-    /// How long after `moment` the last request was sent that `version` answered.
+    /// How long after `moment` `version` gave its last answer.
     #[must_use]
     pub fn last_of(&self, version: &str, moment: SystemTime) -> Option<Duration> {
-        let last = self.0.iter().filter(
-            |answer| matches!(&answer.outcome, Outcome::By { version: by, .. } if by == version),
-        );
-        let sent = last.map(|answer| answer.sent).max()?;
-        Some(Duration::from_micros(sent.saturating_sub(micros(moment))))
+        let last = self.answered_by(version).max()?;
+        Some(Duration::from_micros(last.saturating_sub(micros(moment))))
+    }
+
+    /// How long after `moment` `version` gave its first answer.
+    #[must_use]
+    pub fn first_of(&self, version: &str, moment: SystemTime) -> Option<Duration> {
+        let first = self.answered_by(version).min()?;
+        Some(Duration::from_micros(first.saturating_sub(micros(moment))))
     }
 
     /// How long the slowest good answer took.
@@ -157,6 +173,16 @@ impl Answers {
     pub fn slowest(&self) -> Duration {
         let took = self.0.iter().map(|answer| answer.done - answer.sent);
         Duration::from_micros(took.max().unwrap_or(0))
+    }
+
+    /// When `version` answered.
+    fn answered_by(&self, version: &str) -> impl Iterator<Item = u64> {
+        self.0
+            .iter()
+            .filter_map(move |answer| match &answer.outcome {
+                Outcome::By { version: by, .. } if by == version => Some(answer.done),
+                _ => None,
+            })
     }
 
     fn count<'a>(&'a self, key: impl Fn(&'a str, &'a str) -> &'a str) -> BTreeMap<&'a str, u64> {
@@ -190,16 +216,12 @@ mod tests {
             r#"{"sent":2000,"done":2300,"by":{"version":"v2","pod":"b"}}"#,
             r#"{"sent":3000,"done":3100,"lost":"503"}"#,
         ];
-        let answers = Answers(
-            lines
-                .map(|line| serde_json::from_str(line).unwrap())
-                .to_vec(),
-        );
+        let answers = Answers::parse(&lines.join("\n")).unwrap();
         let moment = UNIX_EPOCH + Duration::from_micros(500);
         assert_eq!(answers.by_version(), BTreeMap::from([("v1", 1), ("v2", 1)]));
         assert_eq!(
             answers.last_of("v1", moment),
-            Some(Duration::from_micros(500))
+            Some(Duration::from_micros(1000))
         );
         assert_eq!(answers.last_of("v3", moment), None);
         assert_eq!(answers.lost().len(), 1);

@@ -55,18 +55,19 @@ impl Page {
     }
 }
 
-/// Gets a page from inside a namespace.
+/// Gets a page from inside a namespace, from the server at `address` or, by the
+/// `Host` header, through it.
 ///
 /// # Errors
 /// When there is no answer.
-pub async fn get(netns: &Netns, address: SocketAddr, path: &str) -> Result<Page> {
+pub async fn get(netns: &Netns, address: SocketAddr, host: &str, path: &str) -> Result<Page> {
     let stream = netns.connect(address, CONNECT_LIMIT)?;
     stream.set_nonblocking(true)?;
     let stream = TokioIo::new(tokio::net::TcpStream::from_std(stream)?);
     let exchange = async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
         let request = http::Request::get(path)
-            .header(http::header::HOST, address.to_string())
+            .header(http::header::HOST, host)
             .body(Empty::<Bytes>::new())?;
         let answer = async {
             let answer = sender.send_request(request).await?;

@@ -115,17 +115,14 @@ fn sweep() -> Result<()> {
     Ok(())
 }
 
+/// A run lives while its lock is held. Its process is asked for too: a run that
+/// is just starting has made its directory and not locked it yet.
 fn is_alive(directory: &Path) -> bool {
-    match File::open(directory.join("lock")) {
-        Ok(lock) => lock.try_lock().is_err(),
-        // Made but not locked yet, or removed at this moment: not ours to judge
-        // unless its process is gone.
-        Err(_) => directory
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_prefix(PREFIX)?.split('.').next())
-            .is_some_and(|pid| Path::new("/proc").join(pid).exists()),
-    }
+    let held = File::open(directory.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
+    let process = directory
+        .file_name()
+        .and_then(|name| name.to_str()?.strip_prefix(PREFIX)?.split('.').next());
+    held || process.is_some_and(|id| Path::new("/proc").join(id).exists())
 }
 
 fn namespaces_of(run: &str) -> Result<Vec<String>> {

@@ -26,7 +26,7 @@ use crate::{
     peers::Peers,
     probe::{self, Page, eventually},
     process::{Process, Program},
-    topology::{ClusterPlan, NODE_ON_POD_BRIDGE, Role, Workload},
+    topology::{ClusterPlan, NODE_ON_POD_BRIDGE, OUTBOUND_PORT, Role, Workload},
 };
 
 /// What a pod needs of the cluster that it starts in.
@@ -181,15 +181,24 @@ impl Pod {
     /// When there is no answer.
     pub async fn page(&self, port: u16, path: &str) -> Result<Page> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        probe::get(&self.netns, address, path).await
+        probe::get(&self.netns, address, "localhost", path).await
     }
 
-    /// Runs `world-app` inside to its end and returns what it says in JSON.
+    /// Calls a service through its sidecar.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn call(&self, host: &str, path: &str) -> Result<Page> {
+        let sidecar = SocketAddr::from((Ipv4Addr::LOCALHOST, OUTBOUND_PORT));
+        probe::get(&self.netns, sidecar, host, path).await
+    }
+
+    /// Runs `world-app` inside to its end and returns what it says.
     ///
     /// # Errors
     /// When it fails, with what it said.
-    pub async fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
-        let program = Program::new("ask", &self.app, arguments.iter().copied());
+    pub async fn run(&self, arguments: &[&str]) -> Result<String> {
+        let program = Program::new("run", &self.app, arguments.iter().copied());
         let command = program.command(&self.netns);
         let output = tokio::process::Command::from(command)
             .stdout(Stdio::piped())
@@ -205,12 +214,16 @@ impl Pod {
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
-        serde_json::from_slice(&output.stdout).with_context(|| {
-            format!(
-                "not understood: {}",
-                String::from_utf8_lossy(&output.stdout)
-            )
-        })
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The same for an answer in JSON.
+    ///
+    /// # Errors
+    /// When it fails, or says something else.
+    pub async fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let text = self.run(arguments).await?;
+        serde_json::from_str(&text).with_context(|| format!("not understood: {text}"))
     }
 
     /// Starts `world-app` inside; it ends when the returned process is dropped.
@@ -268,7 +281,7 @@ fn plug(host: Host<'_>, workload: &Workload, name: &str, address: Ipv4Addr) -> R
 
 async fn hold(netns: &Netns, check: &Check) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, check.port));
-    let page = probe::get(netns, address, check.path).await?;
+    let page = probe::get(netns, address, "localhost", check.path).await?;
     if page.status == 200 && page.text.contains(&check.contains) {
         return Ok(());
     }
