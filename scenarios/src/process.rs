@@ -68,6 +68,31 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Runs it in `netns` to its end and returns what it says.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub async fn run(&self, netns: &Netns) -> Result<String> {
+        let output = tokio::process::Command::from(self.command(netns))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        if !output.status.success() {
+            bail!(
+                "in {}: {} {}: {}",
+                netns.name(),
+                self.name,
+                self.arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
 /// A running program.
 #[derive(Debug)]
 pub struct Process {

@@ -111,6 +111,12 @@ impl World {
         eprintln!("logs: {}", self.run.keep_logs().display());
     }
 
+    /// The namespace in which the test stands.
+    #[must_use]
+    pub fn desk(&self) -> &Netns {
+        &self.desk
+    }
+
     /// The clusters.
     #[must_use]
     pub fn clusters(&self) -> &[Cluster] {

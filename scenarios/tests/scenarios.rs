@@ -9,6 +9,7 @@
 //! this machine cannot have is ignored with the reason, or fails where
 //! `ISTHMUS_REQUIRE_REAL_PARTS=1` says that nothing may be missing.
 
+mod envoy_verifies_trust;
 mod one_cluster;
 mod stage;
 mod two_clusters;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let stage = Stage::new(keep);
     let trials: Vec<Trial> = vec![
         stage.trial("one_cluster", one_cluster::story),
+        stage.trial("envoy_verifies_trust", envoy_verifies_trust::story),
         stage.trial("two_clusters", two_clusters::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()

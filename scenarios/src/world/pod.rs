@@ -7,7 +7,6 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -198,23 +197,8 @@ impl Pod {
     /// # Errors
     /// When it fails, with what it said.
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
-        let program = Program::new("run", &self.app, arguments.iter().copied());
-        let command = program.command(&self.netns);
-        let output = tokio::process::Command::from(command)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .output()
-            .await?;
-        if !output.status.success() {
-            bail!(
-                "in {}: {}: {}",
-                self.name,
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(String::from_utf8(output.stdout)?)
+        let program = Program::new(&self.name, &self.app, arguments.iter().copied());
+        program.run(&self.netns).await
     }
 
     /// The same for an answer in JSON.
