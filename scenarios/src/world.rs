@@ -123,6 +123,11 @@ impl World {
         &self.clusters
     }
 
+    /// The clusters, to be changed side by side.
+    pub fn clusters_mut(&mut self) -> impl Iterator<Item = &mut Cluster> {
+        self.clusters.iter_mut()
+    }
+
     /// A cluster by name.
     ///
     /// # Panics
@@ -153,7 +158,7 @@ impl World {
     ///
     /// # Errors
     /// When a command fails.
-    pub fn share_trust(&mut self) -> Result<()> {
+    pub async fn share_trust(&mut self) -> Result<()> {
         let root = self.run.directory().join("root").display().to_string();
         let domain = self.clusters.first().context("a world without clusters")?;
         let domain = domain.plan().trust_domain;
@@ -164,7 +169,7 @@ impl World {
             let name = cluster.plan().name;
             let arguments = ["trust", "intermediate", "--ca", &root, "--cluster", name];
             self.isthmus(&[&arguments[..], &["--out", &out]].concat())?;
-            self.clusters[index].start_agent()?;
+            self.clusters[index].start_agent().await?;
         }
         Ok(())
     }

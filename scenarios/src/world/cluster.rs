@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Namespace, Node, Pod as PodObject, Secret, Service, ServiceAccount},
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     netns::{Bridge, Netns},
     peers::Peers,
+    probe::eventually,
     process::{Process, Program},
     topology::{
         Addresses, ClusterPlan, GATEWAY, NODE_ON_POD_BRIDGE, POD_RANGE, Role, SYSTEM_NAMESPACE,
@@ -178,11 +179,11 @@ impl Cluster {
     }
 
     /// Starts the node's trust agent, which keeps certificates for every account
-    /// from the intermediate in `ca`.
+    /// from the intermediate in `ca`, and waits until all have theirs.
     ///
     /// # Errors
-    /// When it cannot start.
-    pub fn start_agent(&mut self) -> Result<()> {
+    /// When it cannot start, or ends.
+    pub async fn start_agent(&mut self) -> Result<()> {
         let config = role::agent_config(&self.plan, &self.directory, ACCOUNTS);
         let file = self.directory.join("sds.yaml");
         fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
@@ -192,8 +193,18 @@ impl Cluster {
         let log = self
             .logs
             .join(format!("{}-trust-agent.log", self.plan.name));
-        self.agent = Some(Process::start(program, &self.node, log)?);
-        Ok(())
+        let agent = self.agent.insert(Process::start(program, &self.node, log)?);
+        eventually("every account has a certificate", AGENT_LIMIT, async || {
+            agent.check()?;
+            for (_, account) in ACCOUNTS {
+                let leaf = role::leaf_directory(&self.directory, account);
+                let socket = role::secrets_socket(&self.directory, account);
+                ensure!(leaf.join("root-cert.pem").exists(), "no leaf for {account}");
+                ensure!(socket.exists(), "no socket for {account}");
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Makes a kubeconfig with a token of the reader's account, which ends when
@@ -417,4 +428,5 @@ const ACCOUNTS: &[(&str, &str)] = &[
     ("sample", "other"),
 ];
 
+const AGENT_LIMIT: Duration = Duration::from_secs(15);
 const TERMINATION: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures::future::try_join_all;
 use scenarios::{
     envoy,
     peers::Peers,
@@ -104,20 +105,11 @@ impl Setting {
     ) -> Result<&'a mut World> {
         let world = scene.insert(World::start(peers, &plans()).await?);
         report.given("two clusters, two networks, one pod range, real API servers");
-        world.share_trust()?;
+        world.share_trust().await?;
         world.exchange_secrets().await?;
         report.given("one root, an intermediate and a trust agent for each; remote secrets");
 
-        for name in ["c1", "c2"] {
-            let cluster = world.cluster_mut(name);
-            cluster.serve_gateway().await?;
-            cluster
-                .serve(&service("helloworld", &[("app", "helloworld")], true))
-                .await?;
-            cluster.scale_up(&self.discovery, 1).await?;
-            cluster.scale_up(&self.gateway, 1).await?;
-            cluster.scale_up(&self.client, 1).await?;
-        }
+        try_join_all(world.clusters_mut().map(|cluster| self.mesh(cluster))).await?;
         report.given("a discovery, a gateway and a client in each");
 
         let c1 = world.cluster_mut("c1");
@@ -133,6 +125,17 @@ impl Setting {
 
         weighs(world, 1, 1).await?;
         Ok(world)
+    }
+
+    /// What every member cluster has.
+    async fn mesh(&self, cluster: &mut Cluster) -> Result<()> {
+        let helloworld = service("helloworld", &[("app", "helloworld")], true);
+        cluster.serve_gateway().await?;
+        cluster.serve(&helloworld).await?;
+        for workload in [&self.discovery, &self.gateway, &self.client] {
+            cluster.scale_up(workload, 1).await?;
+        }
+        Ok(())
     }
 }
 
