@@ -60,16 +60,34 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     report.then("a client of another cluster under the same root is served");
 
     let wrong = dial("root/other", SERVER).await?;
-    refused(&wrong, "answer", "")?;
-    report.then("another account is refused by Envoy");
+    let reason = refused(&wrong, "answer", "alert")?;
+    counted(world, "fail_verify_san").await?;
+    report.then(&format!(
+        "another account is refused by Envoy for its name: {reason}"
+    ));
 
     let wrong = dial("mixed", SERVER).await?;
-    refused(&wrong, "answer", "")?;
-    report.then("a client of the other root is refused by Envoy");
+    let reason = refused(&wrong, "answer", "alert")?;
+    counted(world, "fail_verify_error").await?;
+    report.then(&format!(
+        "a client of another root is refused by Envoy for its chain: {reason}"
+    ));
 
+    // The two roots have one name: only the signature tells them apart.
     let wrong = dial("stranger/client", SERVER).await?;
-    refused(&wrong, "handshake", "UnknownIssuer")?;
-    report.then("with the wrong root the client refuses Envoy: unknown issuer");
+    let reason = refused(&wrong, "handshake", "invalid peer certificate")?;
+    report.then(&format!(
+        "with another root the client refuses Envoy: {reason}"
+    ));
+    Ok(())
+}
+
+/// Envoy has refused exactly one client for this.
+async fn counted(world: &World, reason: &str) -> Result<()> {
+    let admin = SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT));
+    let path = format!("/stats?filter=8443.ssl.{reason}$");
+    let page = probe::get(world.desk(), admin, "localhost", &path).await?;
+    ensure!(page.text.trim().ends_with(": 1"), "{}", page.text);
     Ok(())
 }
 
@@ -138,13 +156,14 @@ fn issue(world: &World, root: &str) -> Result<()> {
     Ok(())
 }
 
-fn refused(dialled: &Dialled, stage: &str, reason: &str) -> Result<()> {
+/// Why it was refused, when it was at this stage and for a reason like this.
+fn refused<'a>(dialled: &'a Dialled, stage: &str, reason: &str) -> Result<&'a str> {
     let said = dialled.reason.as_deref().unwrap_or_default();
     ensure!(
         dialled.stage.as_deref() == Some(stage) && said.contains(reason),
         "wanted a refusal: {dialled:?}"
     );
-    Ok(())
+    Ok(said)
 }
 
 /// Answers 200 to the client's identity over mTLS.
