@@ -11,12 +11,12 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
-use crate::netns::Netns;
+use crate::{netns::Netns, process::Ended};
 
 /// Asks again until the answer is good; fails with its last reason.
 ///
 /// # Errors
-/// When `limit` has passed.
+/// When `limit` has passed, or a program has ended that was asked for.
 pub async fn eventually<T>(
     what: &str,
     limit: Duration,
@@ -26,6 +26,7 @@ pub async fn eventually<T>(
     loop {
         let last = match tokio::time::timeout(limit, ask()).await {
             Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) if error.is::<Ended>() => return Err(error),
             Ok(Err(error)) => error,
             Err(_) => anyhow::anyhow!("no answer"),
         };

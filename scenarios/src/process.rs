@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -62,6 +63,7 @@ impl Program {
             .args(["setpriv", "--pdeathsig", "KILL", "--"])
             .arg(&self.binary)
             .args(&self.arguments)
+            .env("NO_COLOR", "1")
             .envs(&self.environment)
             .stdin(Stdio::null());
         command
@@ -92,6 +94,18 @@ impl Program {
         Ok(String::from_utf8(output.stdout)?)
     }
 }
+
+/// A program that should run has ended: waiting for anything of it is in vain.
+#[derive(Debug)]
+pub struct Ended(String);
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Ended {}
 
 /// A running program.
 #[derive(Debug)]
@@ -142,15 +156,16 @@ impl Process {
     /// Fails, with the end of its log, when it is no longer running.
     ///
     /// # Errors
-    /// When it has ended.
+    /// [`Ended`] when it has.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!(
+            Some(status) => Err(Ended(format!(
                 "{} ended ({status}); its log ends with\n{}",
                 self.program.name,
                 tail(&self.log, 15)
-            ),
+            ))
+            .into()),
         }
     }
 
