@@ -1,0 +1,50 @@
+//! What an Envoy believes, read from its admin pages.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::world::{bootstrap::ADMIN_PORT, pod::Pod};
+
+/// The endpoints of a cluster and their weights, as the sidecar of `pod` has them.
+///
+/// # Errors
+/// When Envoy does not answer.
+pub async fn weights(pod: &Pod, cluster: &str) -> Result<BTreeMap<String, u32>> {
+    let page = pod.page(ADMIN_PORT, "/clusters").await?;
+    Ok(parse_weights(&page.text, cluster))
+}
+
+/// Lines are `cluster::address::field::value`; names of clusters hold no `::`.
+fn parse_weights(text: &str, cluster: &str) -> BTreeMap<String, u32> {
+    text.lines()
+        .filter_map(|line| {
+            let rest = line.strip_prefix(cluster)?.strip_prefix("::")?;
+            let (address, rest) = rest.split_once("::")?;
+            let weight = rest.strip_prefix("weight::")?.parse().ok()?;
+            Some((address.to_owned(), weight))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_those_of_the_very_cluster() {
+        let text = "outbound|80||a::observability_name::a\n\
+            outbound|80||a::default_priority::max_connections::1024\n\
+            outbound|80||a::10.10.0.20:5000::cx_active::1\n\
+            outbound|80||a::10.10.0.20:5000::weight::1\n\
+            outbound|80||a::172.31.0.22:15443::weight::3\n\
+            outbound|80||ab::10.10.0.9:5000::weight::7\n";
+        let expected = [("10.10.0.20:5000", 1), ("172.31.0.22:15443", 3)];
+        assert_eq!(
+            parse_weights(text, "outbound|80||a"),
+            expected
+                .map(|(address, weight)| (address.to_owned(), weight))
+                .into()
+        );
+    }
+}

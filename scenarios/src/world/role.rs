@@ -1,0 +1,265 @@
+//! What runs in a pod of each role, with which files, and when it is ready.
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{
+    bootstrap::{ADMIN_PORT, Bootstrap},
+    mount,
+    objects::{DISCOVERY, DISCOVERY_NAMESPACE},
+};
+use crate::{
+    peers::Peers,
+    process::Program,
+    topology::{
+        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, MESH_PORT, OUTBOUND_PORT, Role,
+        SYSTEM_NAMESPACE, Workload, XDS_PORT, pod_address,
+    },
+};
+
+/// Where discovery stands in every cluster, as a service address would.
+pub const DISCOVERY_ADDRESS: Ipv4Addr = pod_address(3);
+
+/// A pod as its programs see it.
+#[derive(Debug)]
+pub struct Seat<'a> {
+    /// The cluster.
+    pub plan: &'a ClusterPlan,
+    /// Where the programs are.
+    pub peers: &'a Peers,
+    /// The cluster's directory: sockets and leaves of the trust agent lie there.
+    pub cluster: &'a Path,
+    /// The pod's own directory.
+    pub directory: &'a Path,
+    /// The pod's kubeconfig, for those that read the API.
+    pub kubeconfig: Option<String>,
+    /// What it belongs to.
+    pub workload: &'a Workload,
+    /// Its name.
+    pub pod: &'a str,
+    /// Its address.
+    pub address: Ipv4Addr,
+}
+
+/// What runs, and what must answer before the pod is ready.
+#[derive(Debug)]
+pub struct Outfit {
+    /// The programs, in the order in which they start.
+    pub programs: Vec<Program>,
+    /// All of these must hold.
+    pub checks: Vec<Check>,
+}
+
+/// A page on the pod's loopback that must answer 200.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// The port.
+    pub port: u16,
+    /// The path.
+    pub path: &'static str,
+    /// What the page must contain.
+    pub contains: String,
+}
+
+impl Seat<'_> {
+    /// Writes the pod's files and says what runs.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn outfit(&self) -> Result<Outfit> {
+        match self.workload.role {
+            Role::Hello { version } => {
+                let mut outfit = self.sidecar(&format!("inbound_{}_{APP_PORT}", self.address))?;
+                outfit
+                    .programs
+                    .insert(0, self.hello(version, Ipv4Addr::LOCALHOST));
+                outfit.checks.push(Check::of(APP_PORT, "/hello"));
+                Ok(outfit)
+            }
+            Role::Bare { version } => Ok(Outfit {
+                programs: vec![self.hello(version, Ipv4Addr::UNSPECIFIED)],
+                checks: vec![Check::of(APP_PORT, "/hello")],
+            }),
+            Role::Client => self.sidecar(&format!("127.0.0.1:{OUTBOUND_PORT}")),
+            Role::Gateway => self.ours("eastwest", &self.gateway_config(), 15021),
+            Role::Discovery => {
+                self.ours("discovery", &self.discovery_config(), DISCOVERY_DEBUG_PORT)
+            }
+        }
+    }
+
+    fn hello(&self, version: &str, address: Ipv4Addr) -> Program {
+        let listen = format!("{address}:{APP_PORT}");
+        Program::new(
+            "app",
+            &self.peers.app,
+            [
+                "helloworld",
+                "--listen",
+                &listen,
+                "--version",
+                version,
+                "--pod",
+                self.pod,
+            ],
+        )
+    }
+
+    /// An Envoy that is ready when it has `listener`.
+    fn sidecar(&self, listener: &str) -> Result<Outfit> {
+        let discovery = self.plan.identity(DISCOVERY_NAMESPACE, DISCOVERY);
+        let bootstrap = Bootstrap {
+            pod: self.pod,
+            namespace: self.workload.namespace,
+            address: self.address,
+            workload: self.workload.name,
+            secrets: &secrets_socket(self.cluster, self.workload.account),
+            discovery: (DISCOVERY_ADDRESS, XDS_PORT),
+            identity: &discovery,
+        };
+        let file = self.write("envoy.json", &bootstrap.value())?;
+        let envoy = Program::new(
+            "envoy",
+            &self.peers.envoy,
+            [
+                "--config-path",
+                &file.display().to_string(),
+                "--concurrency",
+                "1",
+                "--disable-hot-restart",
+                "--log-level",
+                "info",
+            ],
+        );
+        Ok(Outfit {
+            programs: vec![envoy],
+            checks: vec![
+                Check::of(ADMIN_PORT, "/ready"),
+                Check {
+                    contains: listener.to_owned(),
+                    ..Check::of(ADMIN_PORT, "/listeners")
+                },
+            ],
+        })
+    }
+
+    /// One of our roles, by its configuration, ready when its page says so.
+    fn ours(&self, role: &str, config: &Value, port: u16) -> Result<Outfit> {
+        if let Some(kubeconfig) = &self.kubeconfig {
+            let files = BTreeMap::from([("config", kubeconfig.clone().into_bytes())]);
+            mount::write(&self.kubeconfig_volume(), &files)?;
+        }
+        let file = self.write(&format!("{role}.yaml"), config)?;
+        let arguments = [role, "--config", &file.display().to_string()];
+        Ok(Outfit {
+            programs: vec![
+                Program::new(role, &self.peers.isthmus, arguments)
+                    .with_variable("RUST_LOG", "info"),
+            ],
+            checks: vec![Check::of(port, "/healthz/ready")],
+        })
+    }
+
+    fn discovery_config(&self) -> Value {
+        json!({
+            "cluster": self.plan.name,
+            "trustDomain": self.plan.trust_domain,
+            "systemNamespace": SYSTEM_NAMESPACE,
+            "clusterDomain": "cluster.local",
+            "kubeconfig": self.kubeconfig_volume().join("config"),
+            "exports": "marked",
+            "tls": { "directory": leaf_directory(self.cluster, DISCOVERY) },
+            "listen": {
+                "xds": format!("0.0.0.0:{XDS_PORT}"),
+                "debug": format!("0.0.0.0:{DISCOVERY_DEBUG_PORT}"),
+            },
+            "gateways": [{ "namespace": SYSTEM_NAMESPACE, "serviceAccount": GATEWAY }],
+        })
+    }
+
+    fn gateway_config(&self) -> Value {
+        json!({
+            "cluster": self.plan.name,
+            "network": self.plan.network,
+            "node": {
+                "pod": self.pod,
+                "namespace": self.workload.namespace,
+                "address": self.address,
+                "workload": self.workload.name,
+            },
+            "listen": {
+                "mesh": format!("0.0.0.0:{MESH_PORT}"),
+                "readiness": "0.0.0.0:15021",
+                "metrics": "0.0.0.0:15020",
+                "debug": "127.0.0.1:15000",
+            },
+            "source": {
+                "xds": {
+                    "address": format!("{DISCOVERY_ADDRESS}:{XDS_PORT}"),
+                    "identity": self.plan.identity(DISCOVERY_NAMESPACE, DISCOVERY),
+                    "tls": { "directory": leaf_directory(self.cluster, GATEWAY) },
+                },
+            },
+            "accessLog": true,
+        })
+    }
+
+    fn kubeconfig_volume(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
+    /// Every configuration is written as JSON, which is YAML too.
+    fn write(&self, name: &str, value: &Value) -> Result<PathBuf> {
+        let path = self.directory.join(name);
+        std::fs::write(&path, serde_json::to_vec_pretty(value)?)?;
+        Ok(path)
+    }
+}
+
+impl Check {
+    fn of(port: u16, path: &'static str) -> Self {
+        Self {
+            port,
+            path,
+            contains: String::new(),
+        }
+    }
+}
+
+/// The trust agent of a node: certificates for every workload there.
+#[must_use]
+pub fn agent_config(plan: &ClusterPlan, cluster: &Path, accounts: &[(&str, &str)]) -> Value {
+    let workloads: Vec<Value> = accounts
+        .iter()
+        .map(|(namespace, account)| {
+            json!({
+                "identity": plan.identity(namespace, account),
+                "socket": secrets_socket(cluster, account),
+                "directory": leaf_directory(cluster, account),
+            })
+        })
+        .collect();
+    json!({
+        "authority": cluster.join("ca"),
+        "lifetime": "24h",
+        "workloads": workloads,
+    })
+}
+
+/// The socket by which an account's workloads get their certificates.
+#[must_use]
+pub fn secrets_socket(cluster: &Path, account: &str) -> PathBuf {
+    cluster.join("sds").join(account).join("socket")
+}
+
+/// The directory in which an account's leaf is kept fresh.
+#[must_use]
+pub fn leaf_directory(cluster: &Path, account: &str) -> PathBuf {
+    cluster.join("tls").join(account)
+}

@@ -1,0 +1,80 @@
+//! The world itself: a real API server whose controllers see our pods.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use scenarios::{
+    peers::Peers,
+    probe::eventually,
+    report::Report,
+    topology::{ClusterPlan, Role, ServicePlan, Workload, labels, pod_address},
+    world::World,
+};
+
+use crate::stage::Scene;
+
+pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> Result<()> {
+    let plan = ClusterPlan {
+        name: "c1",
+        network: "network1",
+        trust_domain: "mesh.example",
+        region: "here",
+        zone: "here-a",
+        number: 1,
+    };
+    let world = scene.insert(World::start(peers, &[plan]).await?);
+    report.given("a cluster with a real API server");
+
+    let bare = Workload {
+        name: "bare",
+        namespace: "sample",
+        account: "helloworld",
+        labels: labels(&[("app", "bare")]),
+        role: Role::Bare { version: "v1" },
+        address: Some(pod_address(20)),
+    };
+    let service = ServicePlan {
+        name: "bare",
+        namespace: "sample",
+        selector: labels(&[("app", "bare")]),
+        exported: false,
+    };
+    let cluster = world.cluster_mut("c1");
+    cluster.serve(&service).await?;
+    cluster.scale_up(&bare, 2).await?;
+    report.when("a service and its two pods are created");
+
+    expect_ready(cluster, 2).await?;
+    report.then("the controller's EndpointSlice lists both");
+
+    let answer = cluster.pod("bare")?.page(5000, "/hello").await?.json()?;
+    ensure!(answer["pod"] == "bare-0", "answered: {answer}");
+    report.then("a pod answers in its namespace");
+
+    cluster.scale_down(&bare, 1, Duration::from_secs(1)).await?;
+    expect_ready(cluster, 1).await?;
+    report.then("a deleted pod leaves the slice");
+
+    cluster.stop_api();
+    ensure!(
+        cluster.api().ready().await.is_err(),
+        "a stopped API server answers"
+    );
+    cluster.start_api().await?;
+    expect_ready(cluster, 1).await?;
+    report.then("an API server that was killed comes back with what it knew");
+    Ok(())
+}
+
+async fn expect_ready(cluster: &scenarios::world::Cluster, count: usize) -> Result<()> {
+    eventually(
+        "the slice has as many",
+        Duration::from_secs(10),
+        async || {
+            let ready = cluster.ready_addresses("sample", "bare").await?;
+            ensure!(ready.len() == count, "ready: {ready:?}");
+            Ok(())
+        },
+    )
+    .await
+}

@@ -1,0 +1,185 @@
+//! The stage of a scenario: finds the parts, runs the story, and ends the world
+//! whatever happens.
+
+use std::{
+    env,
+    fmt::Debug,
+    future::pending,
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, OnceLock},
+    thread,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures::FutureExt;
+use libtest_mimic::{Completion, Failed, Trial};
+use scenarios::{
+    peers::{Peers, required},
+    process::tail,
+    report::Report,
+    world::World,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What all trials share.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    keep: bool,
+    isthmus: Arc<OnceLock<Result<PathBuf, String>>>,
+}
+
+/// The world as a story makes it: empty until the story has set it up.
+pub(crate) type Scene = Option<World>;
+
+impl Stage {
+    pub(crate) fn new(keep: bool) -> Self {
+        Self {
+            keep,
+            isthmus: Arc::default(),
+        }
+    }
+
+    /// A scenario of this name. The story puts its world into the scene, so that
+    /// the world outlives it: to be looked at, and to be ended in order.
+    pub(crate) fn trial<S>(&self, name: &'static str, story: S) -> Trial
+    where
+        S: AsyncFnOnce(&Peers, &Report, &mut Scene) -> Result<()> + Send + 'static,
+    {
+        let stage = self.clone();
+        Trial::ignorable_test(name, move || stage.play(name, story))
+    }
+
+    fn play<S>(&self, name: &'static str, story: S) -> Result<Completion, Failed>
+    where
+        S: AsyncFnOnce(&Peers, &Report, &mut Scene) -> Result<()> + Send + 'static,
+    {
+        let isthmus = self
+            .isthmus
+            .get_or_init(|| build_isthmus().map_err(|e| format!("{e:#}")));
+        let isthmus = isthmus.as_ref().map_err(Failed::from)?;
+        let peers = match Peers::find(Path::new(env!("CARGO_BIN_EXE_world-app")), isthmus) {
+            Ok(peers) => peers,
+            Err(missing) if required() => return Err(missing.to_string().into()),
+            Err(missing) => return Ok(Completion::ignored_with(missing)),
+        };
+        let keep = self.keep;
+        // The world moves its thread into a namespace: one of its own.
+        let told = thread::spawn(move || tell(name, keep, &peers, story)).join();
+        match told {
+            Ok(Ok(())) => Ok(Completion::Completed),
+            Ok(Err(error)) => Err(format!("{error:#}").into()),
+            Err(_) => Err("the stage itself panicked".into()),
+        }
+    }
+}
+
+fn tell<S>(name: &str, keep: bool, peers: &Peers, story: S) -> Result<()>
+where
+    S: AsyncFnOnce(&Peers, &Report, &mut Scene) -> Result<()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let report = Report::begin(name);
+        let mut scene = None;
+        let told = {
+            let story = AssertUnwindSafe(story(peers, &report, &mut scene)).catch_unwind();
+            tokio::select! {
+                told = story => told.unwrap_or_else(|panic| Err(describe(panic.as_ref()))),
+                name = interrupted() => Err(anyhow!("stopped by {name}")),
+            }
+        };
+        if let Some(world) = &scene {
+            if let Err(error) = &told {
+                eprintln!("\n{name} failed: {error:#}");
+                world.keep_logs();
+                show_logs(world);
+            }
+            if keep {
+                println!("\nit stands until Ctrl-C:\n{}", world.directions());
+                interrupted().await;
+            }
+        }
+        drop(scene);
+        told
+    })
+}
+
+/// Returns when a person, or whoever runs us, wants an end.
+async fn interrupted() -> &'static str {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => "Ctrl-C",
+        () = wait(SignalKind::terminate()) => "SIGTERM",
+    }
+}
+
+fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    anyhow!("panicked: {}", text.unwrap_or("without a message"))
+}
+
+/// The ends of the logs of what is ours, and of everything that said little.
+fn show_logs(world: &World) {
+    let Ok(entries) = std::fs::read_dir(world.run().logs()) else {
+        return;
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    files.sort();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if !["audit", "etcd", "apiserver", "controllers", "load"]
+            .iter()
+            .any(|noisy| name.contains(noisy))
+        {
+            eprintln!("--- {name}\n{}", tail(&file, 12));
+        }
+    }
+}
+
+/// Builds our own command as this test was built, and says where it is.
+fn build_isthmus() -> Result<PathBuf> {
+    let test = env::current_exe()?;
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .context("a test outside of a target directory")?;
+    let target = profile
+        .parent()
+        .context("a profile without a target directory")?;
+    let name = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args([
+            "build",
+            "--package",
+            "isthmus",
+            "--profile",
+            name,
+            "--target-dir",
+        ])
+        .arg(target)
+        .output()?;
+    if !output.status.success() {
+        bail!(
+            "isthmus does not build: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(profile.join("isthmus"))
+}

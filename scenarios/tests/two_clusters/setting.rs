@@ -1,0 +1,215 @@
+//! What stands before the story begins.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::future::try_join_all;
+use scenarios::{
+    envoy,
+    peers::Peers,
+    probe::eventually,
+    report::Report,
+    topology::{
+        ClusterPlan, GATEWAY, MESH_PORT, Role, SYSTEM_NAMESPACE, ServicePlan, Workload, labels,
+        pod_address,
+    },
+    world::{
+        Cluster, World,
+        objects::{DISCOVERY, DISCOVERY_NAMESPACE},
+        pod::Pod,
+        role::DISCOVERY_ADDRESS,
+    },
+};
+
+use crate::stage::Scene;
+
+/// The trust domain; not the default, so that nobody gets it by guessing.
+pub(super) const TRUST_DOMAIN: &str = "mesh.example";
+/// The service that both clusters have.
+pub(super) const HELLOWORLD: &str = "helloworld.sample.svc.cluster.local";
+/// The service that only c2 has.
+pub(super) const ARCHIVE: &str = "archive.sample.svc.cluster.local";
+/// Its SNI between networks.
+pub(super) const HELLOWORLD_SNI: &str = "outbound_.80_._.helloworld.sample.svc.cluster.local";
+/// Who a sidecar must find behind `helloworld`.
+pub(super) const HELLOWORLD_ID: &str = "spiffe://mesh.example/ns/sample/sa/helloworld";
+/// Who calls.
+pub(super) const CLIENT_ID: &str = "spiffe://mesh.example/ns/sample/sa/client";
+/// How long configuration may take to arrive before a step fails for it.
+pub(super) const ARRIVAL: Duration = Duration::from_secs(20);
+
+/// The workloads of the story.
+pub(super) struct Setting {
+    pub(super) v1: Workload,
+    pub(super) v2: Workload,
+    pub(super) client: Workload,
+    other: Workload,
+    gateway: Workload,
+    discovery: Workload,
+}
+
+impl Setting {
+    pub(super) fn new() -> Self {
+        let plain = |name, role| Workload {
+            name,
+            namespace: "sample",
+            account: name,
+            labels: in_mesh(&[("app", name)]),
+            role,
+            address: None,
+        };
+        let hello = |name, version| Workload {
+            account: "helloworld",
+            labels: in_mesh(&[("app", "helloworld"), ("version", version)]),
+            ..plain(name, Role::Hello { version })
+        };
+        let system = |name, namespace, role, address| Workload {
+            namespace,
+            labels: labels(&[("app", name)]),
+            address: Some(pod_address(address)),
+            ..plain(name, role)
+        };
+        Self {
+            v1: Workload {
+                address: Some(pod_address(20)),
+                ..hello("helloworld-v1", "v1")
+            },
+            // c2's first pod has the address that `other` has in c1.
+            v2: Workload {
+                address: Some(pod_address(50)),
+                ..hello("helloworld-v2", "v2")
+            },
+            other: Workload {
+                address: Some(pod_address(50)),
+                ..plain("other", Role::Hello { version: "other" })
+            },
+            client: Workload {
+                address: Some(pod_address(30)),
+                ..plain("client", Role::Client)
+            },
+            gateway: system(GATEWAY, SYSTEM_NAMESPACE, Role::Gateway, 5),
+            discovery: Workload {
+                address: Some(DISCOVERY_ADDRESS),
+                ..system(DISCOVERY, DISCOVERY_NAMESPACE, Role::Discovery, 3)
+            },
+        }
+    }
+
+    /// Two clusters that know one another, with their workloads, until the
+    /// client in c1 has been told of both.
+    pub(super) async fn build<'a>(
+        &self,
+        peers: &Peers,
+        report: &Report,
+        scene: &'a mut Scene,
+    ) -> Result<&'a mut World> {
+        let world = scene.insert(World::start(peers, &plans()).await?);
+        report.given("two clusters, two networks, one pod range, real API servers");
+        world.share_trust().await?;
+        world.exchange_secrets().await?;
+        report.given("one root, an intermediate and a trust agent for each; remote secrets");
+
+        try_join_all(world.clusters_mut().map(|cluster| self.mesh(cluster))).await?;
+        report.given("a discovery, a gateway and a client in each");
+
+        let c1 = world.cluster_mut("c1");
+        c1.serve(&service("other", &[("app", "other")], false))
+            .await?;
+        c1.scale_up(&self.v1, 1).await?;
+        c1.scale_up(&self.other, 1).await?;
+        let c2 = world.cluster_mut("c2");
+        c2.serve(&service("archive", &[("version", "v2")], true))
+            .await?;
+        c2.scale_up(&self.v2, 1).await?;
+        report.given("helloworld v1 in c1, v2 in c2, each behind a real Envoy");
+
+        weighs(world, 1, 1).await?;
+        Ok(world)
+    }
+
+    /// What every member cluster has.
+    async fn mesh(&self, cluster: &mut Cluster) -> Result<()> {
+        let helloworld = service("helloworld", &[("app", "helloworld")], true);
+        cluster.serve_gateway().await?;
+        cluster.serve(&helloworld).await?;
+        for workload in [&self.discovery, &self.gateway, &self.client] {
+            cluster.scale_up(workload, 1).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the sidecar of c1's client weighs `here` against `there`.
+pub(super) async fn weighs(world: &World, here: u32, there: u32) -> Result<()> {
+    let gateway = gateway_address(world.cluster("c2"));
+    let client = world.cluster("c1").pod("client")?;
+    eventually(
+        "the client's sidecar has both clusters' weights",
+        ARRIVAL,
+        async || {
+            let weights = envoy::weights(client, &outbound("helloworld")).await?;
+            let remote = weights.get(&gateway).copied().unwrap_or_default();
+            let local: u32 = weights.values().sum::<u32>() - remote;
+            ensure!(
+                local > 0 && remote > 0 && local * there == remote * here,
+                "wanted {here}:{there}, has {weights:?}"
+            );
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// Waits until the sidecar of `client` has been told of these endpoints only.
+pub(super) async fn knows(client: &Pod, service: &str, addresses: &[String]) -> Result<()> {
+    eventually("the sidecar has these endpoints", ARRIVAL, async || {
+        let weights = envoy::weights(client, &outbound(service)).await?;
+        let known: Vec<&String> = weights.keys().collect();
+        ensure!(
+            known == addresses.iter().collect::<Vec<_>>(),
+            "has {weights:?}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Where other networks find a cluster.
+pub(super) fn gateway_address(cluster: &Cluster) -> String {
+    format!("{}:{MESH_PORT}", cluster.plan().gateway())
+}
+
+/// The name of a sidecar's cluster.
+pub(super) fn outbound(service: &str) -> String {
+    format!("outbound|80||{service}.sample.svc.cluster.local")
+}
+
+fn plans() -> [ClusterPlan; 2] {
+    let plan = |name, network, region, zone, number| ClusterPlan {
+        name,
+        network,
+        trust_domain: TRUST_DOMAIN,
+        region,
+        zone,
+        number,
+    };
+    [
+        plan("c1", "network1", "north", "north-a", 1),
+        plan("c2", "network2", "south", "south-a", 2),
+    ]
+}
+
+fn service(name: &'static str, selector: &[(&str, &str)], exported: bool) -> ServicePlan {
+    ServicePlan {
+        name,
+        namespace: "sample",
+        selector: labels(selector),
+        exported,
+    }
+}
+
+fn in_mesh(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+    let mut all = labels(pairs);
+    all.insert("security.istio.io/tlsMode".to_owned(), "istio".to_owned());
+    all
+}
