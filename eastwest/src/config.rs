@@ -228,7 +228,7 @@ impl Default for Relay {
         Self {
             idle: Span::seconds(3600),
             keepalive: Span::seconds(60),
-            user_timeout: Span::seconds(30),
+            user_timeout: Span::seconds(120),
             pipes: 256,
         }
     }
