@@ -65,7 +65,7 @@ async fn who_may_not_pass_is_reset_and_counted_by_reason() {
 
 #[tokio::test]
 async fn a_silent_client_is_ended_in_time() {
-    let world = World::to("hello: { timeout: 100ms }", &[]);
+    let world = World::to("hello: { timeout: 500ms }", &[]);
     assert_eq!(ends(&world, b"").await, None);
     world.until_closed("hello_too_slow", 1.0).await;
     // Half a hello is unread, so the end is a reset.

@@ -18,7 +18,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use trust::{
     hierarchy::{Ca, Tier, create_root},
     identity::SpiffeId,
@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) directory: TempDir,
     log: Log,
     stop: CancellationToken,
+    _stops_when_dropped: DropGuard,
     gateway: Gateway,
 }
 
@@ -78,6 +79,7 @@ impl World {
             address: gateway.address(),
             directory,
             log,
+            _stops_when_dropped: stop.clone().drop_guard(),
             stop,
             gateway,
         }
