@@ -7,10 +7,7 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
-    sync::{
-        Arc,
-        mpsc::{Receiver, TryRecvError},
-    },
+    sync::{Arc, mpsc::Receiver},
     time::{Duration, SystemTime},
 };
 
@@ -108,11 +105,8 @@ impl Record {
 pub fn write(records: &Receiver<Record>, mut to: impl Write) -> io::Result<()> {
     while let Ok(first) = records.recv() {
         write_line(&first, &mut to)?;
-        loop {
-            match records.try_recv() {
-                Ok(next) => write_line(&next, &mut to)?,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(next) = records.try_recv() {
+            write_line(&next, &mut to)?;
         }
         to.flush()?;
     }

@@ -183,3 +183,20 @@ impl Drop for Connection {
         self.worker.log(record);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F>(_: fn(Connection) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What an idle connection costs beside its two sockets.
+    #[test]
+    fn a_connection_is_small() {
+        let size = size_of_future(Connection::live);
+        println!("{size} bytes");
+        assert!(size <= 1536, "{size} bytes");
+    }
+}

@@ -1,6 +1,6 @@
 //! Reaches an endpoint of a route, and another one when the first does not answer.
 //!
-//! Nothing has been sent to an endpoint before [`dial`] returns, so trying another is
+//! Nothing has been sent to an endpoint before `dial` returns, so trying another is
 //! always safe. Which addresses may be dialled at all is decided in [`permit`].
 
 pub mod permit;

@@ -4,7 +4,7 @@
 //! Runs on a thread of its own: nothing here delays a connection, and a connection
 //! never waits for it. The last table stays when the source is lost. What a source says
 //! is understood in pure files ([`session`], [`decode`], [`resources`],
-//! [`static_routes`]); [`stream`], [`connect`] and [`file`] do what those decide.
+//! [`static_routes`]); `stream`, `connect` and `file` do what those decide.
 
 pub mod backoff;
 pub(crate) mod connect;

@@ -113,8 +113,8 @@ impl Source {
 impl Xds {
     fn check(&self, found: &mut Vec<Problem>) {
         let address = "source.xds.address";
-        let port = self.address.rsplit_once(':').map(|(_, port)| port);
-        if !port.is_some_and(|port| port.parse::<u16>().is_ok()) {
+        let port = self.address.rsplit_once(':').map(|(_, port)| port.parse());
+        if !matches!(port, Some(Ok::<u16, _>(_))) {
             let message = format!("`{}` is no host:port", self.address);
             found.push(Problem::new(address, message));
         }

@@ -22,7 +22,7 @@ pub struct Protocols<'a>(pub(crate) &'a [u8]);
 /// How far a prefix goes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress<'a> {
-    /// No verdict before the prefix has this many bytes.
+    /// Not whole before the prefix has this many bytes; only a refusal could show earlier.
     More {
         /// A lower bound, above the prefix's length.
         at_least: usize,

@@ -25,7 +25,7 @@ impl Backoff {
     }
 
     /// The wait after one more failure.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let doubled = FIRST_MS << self.failures.min(MOST_DOUBLINGS);
         self.failures = self.failures.saturating_add(1);
         let ceiling = doubled.min(LAST_MS);
@@ -50,16 +50,16 @@ mod tests {
     #[test]
     fn waits_grow_to_a_limit_and_begin_anew() {
         let mut backoff = Backoff::new(7);
-        let waits: Vec<_> = (0..40).map(|_| backoff.next().as_millis()).collect();
+        let waits: Vec<_> = (0..40).map(|_| backoff.wait().as_millis()).collect();
         assert!((50..=100).contains(&waits[0]), "{waits:?}");
         assert!((100..=200).contains(&waits[1]), "{waits:?}");
         assert!(waits[10..].iter().all(|w| (5_000..=10_000).contains(w)));
         backoff.reset();
-        assert!(backoff.next().as_millis() <= 100);
+        assert!(backoff.wait().as_millis() <= 100);
     }
 
     #[test]
     fn two_gateways_do_not_come_back_together() {
-        assert_ne!(Backoff::new(1).next(), Backoff::new(2).next());
+        assert_ne!(Backoff::new(1).wait(), Backoff::new(2).wait());
     }
 }

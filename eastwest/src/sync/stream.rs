@@ -46,7 +46,7 @@ pub(crate) async fn follow(xds: &Xds, publisher: &Publisher, cancel: &Cancellati
         };
         tracing::warn!(control_plane = %xds.address, error = %lost, "lost; the routes stay");
         publisher.board.lock().lost(Instant::now(), lost);
-        sleep(subscriber.backoff.next()).await;
+        sleep(subscriber.backoff.wait()).await;
     }
 }
 

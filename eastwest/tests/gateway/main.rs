@@ -1,0 +1,14 @@
+//! Whole gateways on loopback: real sockets, real TLS, a control plane in the process.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails here"
+)]
+
+mod carry;
+mod control_plane;
+mod end;
+mod pass;
+mod refuse;
+mod sync;
+mod world;
