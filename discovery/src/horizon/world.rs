@@ -30,6 +30,7 @@ pub(crate) fn meshes() -> impl Strategy<Value = Mesh> {
             .enumerate()
             .map(place_service)
             .collect(),
+        ..Mesh::default()
     })
 }
 
@@ -86,15 +87,17 @@ fn identity(account: u8) -> SpiffeId {
     SpiffeId::workload(&domain, "sample", &format!("a{account}")).unwrap()
 }
 
-fn cluster() -> impl Strategy<Value = (Option<Network>, Vec<(Option<Network>, u8)>)> {
+/// A cluster's network, and the gateways that it names: another network, a number.
+type Place = (Option<Network>, Vec<(Option<Network>, u8)>);
+
+fn cluster() -> impl Strategy<Value = Place> {
     (networks(), vec((networks(), 0..6_u8), 0..4))
 }
 
 /// A gateway leads into its cluster's network, or, less often, another. Two clusters may
 /// name the same address.
-fn place_cluster(
-    (index, (network, gateways)): (usize, (Option<Network>, Vec<(Option<Network>, u8)>)),
-) -> (ClusterId, Arc<Cluster>) {
+fn place_cluster((index, place): (usize, Place)) -> (ClusterId, Arc<Cluster>) {
+    let (network, gateways) = place;
     let gateway = |(other, number): (Option<Network>, u8)| {
         let into = if number < 4 { network.clone() } else { other };
         Some(Gateway {

@@ -114,8 +114,10 @@ impl Session {
     }
 
     /// The next response, if there is one to send now. Once returned it is on its way.
-    pub fn next(&mut self) -> Option<Response> {
-        Kind::ALL.into_iter().find_map(|kind| self.respond(kind))
+    pub fn respond(&mut self) -> Option<Response> {
+        Kind::ALL
+            .into_iter()
+            .find_map(|kind| self.respond_with(kind))
     }
 
     /// How far the viewer is, for each kind that it asked for.
@@ -127,7 +129,7 @@ impl Session {
         Kind::ALL.into_iter().filter_map(progress)
     }
 
-    fn respond(&mut self, kind: Kind) -> Option<Response> {
+    fn respond_with(&mut self, kind: Kind) -> Option<Response> {
         let subscription = &self.subscriptions[kind as usize];
         if !subscription.is_waiting() {
             return None;

@@ -3,7 +3,7 @@
 //!
 //! The version of a resource is the hash of its bytes, so a viewer that comes back, also
 //! to another replica, is sent only what differs. For this the bytes of one content are
-//! always the same: maps are written in order ([`wire`]).
+//! always the same: maps are written in order.
 
 mod assignment;
 mod cluster;

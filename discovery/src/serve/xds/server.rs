@@ -5,7 +5,7 @@ mod connection;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -17,7 +17,7 @@ use trust::tls::{LiveCredential, Peers, server_config};
 
 use self::connection::Connection;
 use super::{audience::Audience, catalog::Catalog, settings::Settings};
-use crate::model::Mesh;
+use crate::{config::Listen, model::Mesh};
 
 /// The xDS server of a cluster.
 #[derive(Debug)]
@@ -38,14 +38,25 @@ pub struct Listeners {
 /// Why a listener cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {error}; free it, or set another in `listen`")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// mTLS without a credential.
+    #[error("`listen.xds` needs a credential: set `tls.directory`, or `listen.xds: null`")]
+    NoCredential,
     /// Plain text would be reachable from outside.
     #[error(
         "plain text xDS may listen on loopback only, not on {0}: use the mTLS listener for others"
     )]
-    NotLoopback(std::net::SocketAddr),
+    NotLoopback(SocketAddr),
     /// The socket does not know its address.
     #[error("the listener has no address: {0}")]
-    Address(#[from] std::io::Error),
+    Address(#[from] io::Error),
     /// The TLS settings are refused.
     #[error(transparent)]
     Tls(#[from] trust::Error),
@@ -100,6 +111,22 @@ impl Server {
 }
 
 impl Listeners {
+    /// Listens where a configuration says.
+    ///
+    /// # Errors
+    /// When an address or the credential cannot be used.
+    pub async fn bind(listen: &Listen, live: Option<&LiveCredential>) -> Result<Self, Unusable> {
+        let mut listeners = Self::default();
+        if let Some(address) = listen.xds {
+            let live = live.ok_or(Unusable::NoCredential)?;
+            listeners = listeners.tls(socket(address).await?, live)?;
+        }
+        if let Some(address) = listen.xds_plain_text {
+            listeners = listeners.plain_text(socket(address).await?)?;
+        }
+        Ok(listeners)
+    }
+
     /// Mesh mTLS on `listener`: leaves below the intermediate of our own leaf.
     ///
     /// # Errors
@@ -176,6 +203,11 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
             }
         }
     }
+}
+
+async fn socket(address: SocketAddr) -> Result<TcpListener, Unusable> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Unusable::Bind { address, error })
 }
 
 /// How long accepting pauses when the process is out of descriptors.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{catalog::Ground, viewer::Admission};
+use crate::config::Config;
 
 /// Settings of the xDS server.
 #[derive(Debug, Clone)]
@@ -41,6 +42,21 @@ pub struct Limits {
 }
 
 impl Settings {
+    /// The settings that a configuration asks for.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let ground = Ground {
+            cluster: config.cluster.clone(),
+            network: config.network.clone(),
+            domain: config.cluster_domain.as_str().into(),
+        };
+        let admission = Admission {
+            cluster: config.cluster.clone(),
+            gateways: config.gateways.clone(),
+        };
+        Self::new(ground, admission)
+    }
+
     /// Settings with default bounds.
     #[must_use]
     pub fn new(ground: Ground, admission: Admission) -> Self {

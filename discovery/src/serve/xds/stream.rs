@@ -43,7 +43,7 @@ pub(super) struct Exchange<R> {
 
 /// What ended or happened next.
 enum Event {
-    Request(DeltaDiscoveryRequest),
+    Request(Box<DeltaDiscoveryRequest>),
     Change,
     Room,
     End,
@@ -123,14 +123,14 @@ where
             place.show(session, lens.inbound());
             match self.next_event(eager).await {
                 Event::Request(request) => {
-                    self.hear(session, request, viewer)?;
+                    self.hear(session, *request, viewer)?;
                     eager = true;
                 }
                 Event::Change => {
                     session.tell(lens.look(&self.newest()));
                     eager = true;
                 }
-                Event::Room => match session.next() {
+                Event::Room => match session.respond() {
                     Some(response) => {
                         self.audience.counters.pushed(&response);
                         // There is room, and nobody else sends.
@@ -146,7 +146,7 @@ where
     async fn next_event(&mut self, eager: bool) -> Event {
         tokio::select! {
             request = self.requests.next() => match request {
-                Some(Ok(request)) => Event::Request(request),
+                Some(Ok(request)) => Event::Request(request.into()),
                 Some(Err(_)) | None => Event::End,
             },
             changed = self.catalog.changed() => match changed {

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use envoy_types::pb::{
     envoy::config::core::v3::Node,
@@ -15,7 +15,7 @@ use envoy_types::pb::{
 };
 use trust::identity::SpiffeId;
 
-use crate::{horizon::Role, model::ClusterId};
+use crate::{config::GatewayAccount, horizon::Role, model::ClusterId};
 
 /// A proxy that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,16 +38,7 @@ pub struct Admission {
     /// The own cluster.
     pub cluster: ClusterId,
     /// The accounts that may ask as gateways.
-    pub gateways: BTreeSet<GatewayAccount>,
-}
-
-/// The service account of an east-west gateway.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GatewayAccount {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub service_account: String,
+    pub gateways: Vec<GatewayAccount>,
 }
 
 /// Why a proxy is not served. The text tells its operator what to do.

@@ -106,80 +106,32 @@ impl Counters {
     }
 
     pub(super) fn series(&self) -> Vec<Series> {
-        let mut series = Vec::new();
-        for kind in Kind::ALL {
-            let KindCounters {
-                pushes,
-                resources,
-                removals,
-                bytes,
-                nacks,
-                stale,
-            } = &self.kinds[kind as usize];
-            let mut push = |name, help, value: &AtomicU64| {
-                series.push(counter(name, help, ("type", kind.as_str()), value));
-            };
-            push(
-                "isthmus_discovery_xds_pushes_total",
-                "Responses that were sent.",
-                pushes,
-            );
-            push(
-                "isthmus_discovery_xds_resources_total",
-                "Resources in responses.",
-                resources,
-            );
-            push(
-                "isthmus_discovery_xds_removals_total",
-                "Removed names in responses.",
-                removals,
-            );
-            push(
-                "isthmus_discovery_xds_bytes_total",
-                "Bytes of resources in responses.",
-                bytes,
-            );
-            push(
-                "isthmus_discovery_xds_rejects_total",
-                "Responses that a viewer refused.",
-                nacks,
-            );
-            push(
-                "isthmus_discovery_xds_stale_total",
-                "Answers to a response that was not on its way.",
-                stale,
-            );
-        }
-        for (reason, value) in Refusal::LABELS.into_iter().zip(&self.refusals) {
-            let help = "Viewers that were refused, by reason.";
-            let label = ("reason", reason);
-            series.push(counter(
-                "isthmus_discovery_xds_refused_total",
-                help,
-                label,
-                value,
-            ));
-        }
-        for drop in Dropped::ALL {
-            let help = "Connections that were not served, by reason.";
-            let label = ("reason", drop.as_str());
-            let value = &self.drops[drop as usize];
-            series.push(counter(
-                "isthmus_discovery_xds_dropped_total",
-                help,
-                label,
-                value,
-            ));
-        }
-        let help = "Requests for a type that is not served here.";
-        let label = ("type", "unknown");
-        series.push(counter(
-            "isthmus_discovery_xds_unknown_total",
-            help,
-            label,
-            &self.unknown,
-        ));
-        series
+        let kinds = (Kind::ALL.into_iter().zip(&self.kinds))
+            .flat_map(|(kind, counters)| counters.series(("type", kind.as_str())));
+        let refusals = (Refusal::LABELS.into_iter().zip(&self.refusals))
+            .map(|(reason, value)| counter(REFUSED, ("reason", reason), value));
+        let drops = (Dropped::ALL.into_iter().zip(&self.drops))
+            .map(|(reason, value)| counter(DROPPED, ("reason", reason.as_str()), value));
+        let unknown = counter(UNKNOWN, ("type", "unknown"), &self.unknown);
+        kinds
+            .chain(refusals)
+            .chain(drops)
+            .chain([unknown])
+            .collect()
+    }
+}
+
+impl KindCounters {
+    fn series(&self, label: (&'static str, &'static str)) -> [Series; 6] {
+        let values = [
+            &self.pushes,
+            &self.resources,
+            &self.removals,
+            &self.bytes,
+            &self.nacks,
+            &self.stale,
+        ];
+        std::array::from_fn(|index| counter(OF_KIND[index], label, values[index]))
     }
 }
 
@@ -205,8 +157,7 @@ impl Dropped {
 }
 
 fn counter(
-    name: &'static str,
-    help: &'static str,
+    (name, help): (&'static str, &'static str),
     label: (&'static str, &'static str),
     value: &AtomicU64,
 ) -> Series {
@@ -222,3 +173,43 @@ fn counter(
 fn add(counter: &AtomicU64, number: usize) {
     counter.fetch_add(number as u64, Ordering::Relaxed);
 }
+
+/// Names and meanings, in the order of [`KindCounters::series`].
+const OF_KIND: [(&str, &str); 6] = [
+    (
+        "isthmus_discovery_xds_pushes_total",
+        "Responses that were sent.",
+    ),
+    (
+        "isthmus_discovery_xds_resources_total",
+        "Resources in responses.",
+    ),
+    (
+        "isthmus_discovery_xds_removals_total",
+        "Removed names in responses.",
+    ),
+    (
+        "isthmus_discovery_xds_bytes_total",
+        "Bytes of resources in responses.",
+    ),
+    (
+        "isthmus_discovery_xds_rejects_total",
+        "Responses that a viewer refused.",
+    ),
+    (
+        "isthmus_discovery_xds_stale_total",
+        "Answers to a response that was not on its way.",
+    ),
+];
+const REFUSED: (&str, &str) = (
+    "isthmus_discovery_xds_refused_total",
+    "Viewers that were refused, by reason.",
+);
+const DROPPED: (&str, &str) = (
+    "isthmus_discovery_xds_dropped_total",
+    "Connections that were not served, by reason.",
+);
+const UNKNOWN: (&str, &str) = (
+    "isthmus_discovery_xds_unknown_total",
+    "Requests for a type that is not served here.",
+);

@@ -79,7 +79,7 @@ fn settled(resources: &[(Kind, &str, u8)]) -> Session {
         .unwrap();
     session.request(subscribe(Listener, &[])).unwrap();
     session.request(subscribe(Route, &["outbound"])).unwrap();
-    while let Some(response) = session.next() {
+    while let Some(response) = session.respond() {
         session.request(ack(&response)).unwrap();
     }
     session
@@ -89,24 +89,24 @@ fn settled(resources: &[(Kind, &str, u8)]) -> Session {
 fn everything_is_answered_once() {
     let mut session = session(&[(Cluster, "a", 1), (Cluster, "b", 1)]);
     session.request(subscribe(Cluster, &[])).unwrap();
-    let response = session.next().unwrap();
+    let response = session.respond().unwrap();
     assert_eq!(
         (names(&response), response.removed.len()),
         (vec!["a", "b"], 0)
     );
-    assert_eq!(session.next(), None, "one response is on its way");
+    assert_eq!(session.respond(), None, "one response is on its way");
     assert_eq!(
         session.request(ack(&response)).unwrap(),
         Heard::Ack(Cluster)
     );
-    assert_eq!(session.next(), None, "nothing new");
+    assert_eq!(session.respond(), None, "nothing new");
 }
 
 #[test]
 fn nothing_is_an_answer_too() {
     let mut session = session(&[]);
     session.request(subscribe(Cluster, &["*"])).unwrap();
-    let response = session.next().unwrap();
+    let response = session.respond().unwrap();
     assert!(response.resources.is_empty() && response.removed.is_empty());
 }
 
@@ -114,12 +114,12 @@ fn nothing_is_an_answer_too() {
 fn only_what_changed_is_sent_and_the_newest_of_it() {
     let mut session = session(&[(Cluster, "a", 1), (Cluster, "b", 1)]);
     session.request(subscribe(Cluster, &[])).unwrap();
-    let first = session.next().unwrap();
+    let first = session.respond().unwrap();
     session.tell(&offer(&[(Cluster, "a", 2), (Cluster, "b", 1)]));
     session.tell(&offer(&[(Cluster, "a", 3), (Cluster, "b", 1)]));
-    assert_eq!(session.next(), None);
+    assert_eq!(session.respond(), None);
     session.request(ack(&first)).unwrap();
-    let second = session.next().unwrap();
+    let second = session.respond().unwrap();
     assert_eq!(second.resources, [resource(Cluster, "a", 3)]);
 }
 
@@ -127,12 +127,12 @@ fn only_what_changed_is_sent_and_the_newest_of_it() {
 fn unknown_names_get_empty_assignments_and_routes() {
     let mut session = session(&[]);
     session.request(subscribe(Assignment, &["x"])).unwrap();
-    let response = session.next().unwrap();
+    let response = session.respond().unwrap();
     assert_eq!(names(&response), ["x"]);
     session.request(subscribe(Route, &["nosuch"])).unwrap();
-    assert_eq!(names(&session.next().unwrap()), ["nosuch"]);
+    assert_eq!(names(&session.respond().unwrap()), ["nosuch"]);
     session.request(subscribe(Listener, &["l"])).unwrap();
-    assert_eq!(session.next().unwrap().removed, ["l".into()]);
+    assert_eq!(session.respond().unwrap().removed, ["l".into()]);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_viewer_that_comes_back_gets_what_differs() {
         ("gone".into(), "1".into()),
     ]);
     session.request(request).unwrap();
-    let response = session.next().unwrap();
+    let response = session.respond().unwrap();
     assert_eq!(names(&response), ["b", "c"]);
     assert_eq!(response.removed, ["gone".into()]);
 }
@@ -158,14 +158,14 @@ fn named_resources_that_a_viewer_still_has_are_not_sent_again() {
     let have = resource(Assignment, "a", 1).version();
     request.initial_resource_versions = HashMap::from([("a".into(), have)]);
     session.request(request).unwrap();
-    assert_eq!(names(&session.next().unwrap()), ["b"]);
+    assert_eq!(names(&session.respond().unwrap()), ["b"]);
 }
 
 #[test]
 fn a_name_asked_for_again_is_sent_again() {
     let mut session = settled(&[(Assignment, "a", 1)]);
     session.request(subscribe(Assignment, &["a"])).unwrap();
-    assert_eq!(names(&session.next().unwrap()), ["a"]);
+    assert_eq!(names(&session.respond().unwrap()), ["a"]);
 }
 
 #[test]
@@ -175,41 +175,41 @@ fn a_name_no_longer_asked_for_is_not_sent() {
     let mut request = subscribe(Assignment, &[]);
     request.resource_names_unsubscribe = vec!["a".into()];
     session.request(request).unwrap();
-    assert_eq!(names(&session.next().unwrap()), ["b"]);
+    assert_eq!(names(&session.respond().unwrap()), ["b"]);
 }
 
 #[test]
 fn stale_nonces_are_not_listened_to() {
     let mut session = session(&[(Cluster, "a", 1)]);
     session.request(subscribe(Cluster, &[])).unwrap();
-    let first = session.next().unwrap();
+    let first = session.respond().unwrap();
     session.request(ack(&first)).unwrap();
     session.tell(&offer(&[(Cluster, "a", 2)]));
-    let second = session.next().unwrap();
+    let second = session.respond().unwrap();
     assert_eq!(session.request(ack(&first)).unwrap(), Heard::Stale(Cluster));
     session.tell(&offer(&[(Cluster, "a", 3)]));
-    assert_eq!(session.next(), None, "the second is still on its way");
+    assert_eq!(session.respond(), None, "the second is still on its way");
     assert_eq!(
         session.request(nack(&first, "late")).unwrap(),
         Heard::Stale(Cluster)
     );
     session.request(ack(&second)).unwrap();
-    assert!(session.next().is_some());
+    assert!(session.respond().is_some());
 }
 
 #[test]
 fn a_refusal_is_kept_and_stops_nothing_else() {
     let mut session = settled(&[(Cluster, "a", 1), (Assignment, "a", 1)]);
     session.tell(&offer(&[(Cluster, "a", 2), (Assignment, "a", 2)]));
-    let clusters = session.next().unwrap();
+    let clusters = session.respond().unwrap();
     session.request(nack(&clusters, "bad cluster a")).unwrap();
-    assert_eq!(session.next().unwrap().kind, Assignment);
+    assert_eq!(session.respond().unwrap().kind, Assignment);
     let (_, progress) = session.progress().next().unwrap();
     assert_eq!(progress.last_nack.as_deref(), Some("bad cluster a"));
     assert_ne!(progress.sent, progress.acked);
     session.tell(&offer(&[(Cluster, "a", 3), (Assignment, "a", 2)]));
     assert_eq!(
-        session.next().unwrap().resources,
+        session.respond().unwrap().resources,
         [resource(Cluster, "a", 3)]
     );
 }
@@ -218,7 +218,7 @@ fn a_refusal_is_kept_and_stops_nothing_else() {
 fn long_refusals_are_cut_between_characters() {
     let mut session = settled(&[(Cluster, "a", 1)]);
     session.tell(&offer(&[(Cluster, "a", 2)]));
-    let response = session.next().unwrap();
+    let response = session.respond().unwrap();
     session.request(nack(&response, &"ä".repeat(5000))).unwrap();
     let (_, progress) = session.progress().next().unwrap();
     assert_eq!(progress.last_nack.unwrap().len(), 2048);
@@ -233,7 +233,7 @@ fn additions_go_from_the_referred_to_the_referring() {
         (Assignment, "a", 1),
         (Cluster, "a", 1),
     ]));
-    let order: Vec<_> = std::iter::from_fn(|| session.next())
+    let order: Vec<_> = std::iter::from_fn(|| session.respond())
         .map(|r| r.kind)
         .collect();
     assert_eq!(order, [Cluster, Assignment, Listener, Route]);
@@ -251,19 +251,19 @@ fn an_assignment_waits_for_its_own_cluster_only() {
         (Assignment, "b", 1),
         (Cluster, "b", 2),
     ]));
-    let first = session.next().unwrap();
+    let first = session.respond().unwrap();
     session.tell(&offer(&[
         (Assignment, "a", 2),
         (Assignment, "b", 2),
         (Cluster, "b", 3),
         (Route, "outbound", 2),
     ]));
-    let second = session.next().unwrap();
+    let second = session.respond().unwrap();
     assert_eq!(names(&second), ["a"], "b would meet the cluster before");
-    assert_eq!(session.next(), None, "routes wait for clusters");
+    assert_eq!(session.respond(), None, "routes wait for clusters");
     session.request(ack(&first)).unwrap();
     session.request(ack(&second)).unwrap();
-    let order: Vec<_> = std::iter::from_fn(|| session.next())
+    let order: Vec<_> = std::iter::from_fn(|| session.respond())
         .map(|r| r.kind)
         .collect();
     assert_eq!(order, [Cluster, Assignment, Route]);
@@ -278,14 +278,14 @@ fn a_cluster_goes_after_the_routes_to_it() {
     ];
     let mut session = settled(&before);
     session.tell(&offer(&[(Cluster, "b", 1), (Route, "outbound", 2)]));
-    let added = session.next().unwrap();
+    let added = session.respond().unwrap();
     assert_eq!((names(&added), added.removed.len()), (vec!["b"], 0));
-    let emptied = session.next().unwrap();
+    let emptied = session.respond().unwrap();
     assert_eq!((emptied.kind, names(&emptied)), (Assignment, vec!["a"]));
-    let routes = session.next().unwrap();
+    let routes = session.respond().unwrap();
     assert_eq!(routes.kind, Route);
     session.request(ack(&added)).unwrap();
-    let removed = session.next().unwrap();
+    let removed = session.respond().unwrap();
     assert_eq!(
         (removed.kind, &removed.removed[..]),
         (Cluster, &["a".into()][..])
@@ -297,11 +297,11 @@ fn a_gateway_is_told_of_a_removal_at_once() {
     let mut session = session(&[(Cluster, "a", 1), (Cluster, "b", 1), (Listener, "mesh", 1)]);
     session.request(subscribe(Cluster, &[])).unwrap();
     session.request(subscribe(Listener, &[])).unwrap();
-    while let Some(response) = session.next() {
+    while let Some(response) = session.respond() {
         session.request(ack(&response)).unwrap();
     }
     session.tell(&offer(&[(Cluster, "b", 2), (Listener, "mesh", 1)]));
-    let response = session.next().unwrap();
+    let response = session.respond().unwrap();
     assert_eq!(
         (names(&response), &response.removed[..]),
         (vec!["b"], &["a".into()][..])
@@ -327,5 +327,5 @@ fn another_type_is_heard_and_not_answered() {
         ..Request::default()
     };
     assert!(matches!(session.request(request), Ok(Heard::Unknown(_))));
-    assert_eq!(session.next(), None);
+    assert_eq!(session.respond(), None);
 }

@@ -80,7 +80,7 @@ impl Viewer {
                 }
             }
             Step::Read => {
-                if let Some(response) = session.next() {
+                if let Some(response) = session.respond() {
                     self.read(session, response);
                 }
             }
@@ -164,14 +164,14 @@ proptest! {
             viewer.step(&mut session, step);
         }
         for _ in 0..20 {
-            while let Some(response) = session.next() {
+            while let Some(response) = session.respond() {
                 viewer.read(&session, response);
             }
             while !viewer.unanswered.is_empty() {
                 viewer.answer(&mut session, false);
             }
         }
-        prop_assert_eq!(session.next(), None);
+        prop_assert_eq!(session.respond(), None);
         for kind in Kind::ALL {
             viewer.check_known(&session, kind);
         }

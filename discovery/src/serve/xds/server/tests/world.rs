@@ -24,15 +24,12 @@ use trust::{
 
 use super::*;
 use crate::{
+    config::GatewayAccount,
     horizon::world::endpoint,
     model::{
         Cluster, ClusterId, Export, Gateway, Locality, Service, ServiceKey, ServicePort, Shard,
     },
-    serve::xds::{
-        catalog::Ground,
-        resource::Kind,
-        viewer::{Admission, GatewayAccount},
-    },
+    serve::xds::{catalog::Ground, resource::Kind, viewer::Admission},
 };
 
 /// Two intermediates below one root.
