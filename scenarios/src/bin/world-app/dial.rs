@@ -1,11 +1,12 @@
 //! `tls-dial`: mesh TLS by hand, with the pod's own certificate. It verifies
 //! with rustls alone, so that it can witness for and against our own verifier.
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
@@ -149,11 +150,9 @@ impl ServerCertVerifier for Witness {
         if found == [self.expected.clone()] {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(Error::General(format!(
-            "it is {}, not {}",
-            found.join(" "),
-            self.expected
-        )))
+        let reason = format!("it is {}, not {}", found.join(" "), self.expected);
+        let reason = OtherError(Arc::new(io::Error::other(reason)));
+        Err(CertificateError::Other(reason).into())
     }
 
     fn verify_tls12_signature(
