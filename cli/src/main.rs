@@ -1,45 +1,63 @@
-//! Placeholder.
-
-#[cfg(feature = "trust")]
-mod trust;
+//! `isthmus`: one command for every role of a mesh.
+//!
+//! ```text
+//!                    main ── logging, process
+//!        ┌────────────┼────────────┐
+//!     eastwest    discovery      trust        one file per role: read, validate, run
+//!        └──── config_file, admin ─┘
+//! ```
+//!
+//! This crate owns what belongs to a process: arguments, logging, signals, and the HTTP pages
+//! for health, metrics and debug. What a role does lives in the library of its name.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tokio_util::sync::CancellationToken;
+use clap::Parser;
 
+mod admin;
+mod config_file;
+#[cfg(feature = "discovery")]
+mod discovery;
+#[cfg(feature = "eastwest")]
+mod eastwest;
+mod logging;
+mod process;
+#[cfg(feature = "trust")]
+mod trust;
+
+/// Joins Kubernetes clusters into one mesh.
 #[derive(Debug, Parser)]
-struct Line {
-    #[command(subcommand)]
-    role: Role,
-}
-
-#[derive(Debug, Subcommand)]
-enum Role {
+#[command(name = "isthmus", version)]
+enum Command {
+    /// Run the gateway at a network's edge.
+    #[cfg(feature = "eastwest")]
+    Eastwest(eastwest::Args),
+    /// Watch all member clusters and tell sidecars and gateways what they may see.
+    #[cfg(feature = "discovery")]
+    Discovery(discovery::Args),
+    /// Make, show and serve certificates.
     #[cfg(feature = "trust")]
     Trust(trust::Args),
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
-    let cancel = CancellationToken::new();
-    let stop = cancel.clone();
-    let signal = tokio::spawn(async move {
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        stop.cancel();
-        std::io::Result::Ok(())
-    });
-    let outcome = match Line::parse().role {
+fn main() -> ExitCode {
+    let command = Command::parse();
+    logging::start();
+    let outcome = match command {
+        #[cfg(feature = "eastwest")]
+        Command::Eastwest(args) => eastwest::run(&args),
+        #[cfg(feature = "discovery")]
+        Command::Discovery(args) => discovery::run(&args),
         #[cfg(feature = "trust")]
-        Role::Trust(args) => trust::run(args, cancel).await,
+        Command::Trust(args) => {
+            process::run(process::Threads::One, |cancel| trust::run(args, cancel))
+        }
     };
-    signal.abort();
-    outcome
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("isthmus: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

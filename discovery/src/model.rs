@@ -21,10 +21,13 @@ use trust::identity::{SpiffeId, TrustDomain};
 pub struct Mesh {
     /// Grows by one with each publication.
     pub generation: u64,
-    /// Every member cluster that was heard of, the own one included.
+    /// Every member cluster whose facts are complete, the own one included.
     pub clusters: BTreeMap<ClusterId, Arc<Cluster>>,
     /// Services by namespace and name, each with one shard per cluster that has it.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
+    /// Clusters that were heard of and whose facts were never complete: what they add
+    /// is unknown, not empty. None of them is in `clusters` or has a shard.
+    pub missing: BTreeSet<ClusterId>,
 }
 
 /// What belongs to a cluster as a whole.
@@ -70,7 +73,8 @@ pub struct Shard {
     pub headless: bool,
     /// Service ports, sorted by number; UDP and SCTP ports are left out.
     pub ports: Vec<ServicePort>,
-    /// Endpoints, sorted by pod and address, ready ones and others.
+    /// Endpoints, sorted by pod and address, ready ones and others. Empty in another
+    /// cluster's shard that is not offered to the own cluster: nobody here may see them.
     pub endpoints: Vec<Arc<Endpoint>>,
 }
 
@@ -107,9 +111,11 @@ pub struct Endpoint {
     pub pod: Arc<str>,
     /// Name of the workload that owns the pod (Deployment), else the pod's.
     pub workload: Arc<str>,
-    /// Label `service.istio.io/canonical-name`, else `app`, else the workload.
+    /// Label `service.istio.io/canonical-name`, else `app.kubernetes.io/name`, else `app`,
+    /// else the workload.
     pub canonical_name: Arc<str>,
-    /// Label `service.istio.io/canonical-revision`, else `version`, else `latest`.
+    /// Label `service.istio.io/canonical-revision`, else `app.kubernetes.io/version`, else
+    /// `version`, else `latest`.
     pub canonical_revision: Arc<str>,
     /// Who answers there.
     pub identity: SpiffeId,

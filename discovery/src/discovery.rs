@@ -1,0 +1,161 @@
+//! Starts a discovery and waits for its end.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trust::{store::WorkloadCredential, tls::LiveCredential};
+
+use crate::{
+    config::Validated,
+    error::Error,
+    ingest::Ingest,
+    metrics,
+    serve::xds::{
+        Listeners, Server, Settings,
+        audience::Audience,
+        catalog::Ground,
+        viewer::{Admission, GatewayAccount},
+    },
+    status::StatusHandle,
+};
+
+/// A discovery at work: ingest on one side, the xDS server on the other.
+pub struct Discovery {
+    ingest: Ingest,
+    status: Status,
+    tasks: TaskTracker,
+}
+
+/// How a discovery stands; cheap to clone, good from any thread.
+#[derive(Clone)]
+pub struct Status {
+    ingest: StatusHandle,
+    audience: Arc<Audience>,
+}
+
+/// Starts to watch and to serve; ends when `cancel` is cancelled. Nobody is answered before
+/// the first publication of the picture.
+///
+/// # Errors
+/// When an address can't be listened on, the credential of our own servers can't be read, or
+/// there is no usable way to the own cluster.
+pub async fn start(config: Validated, cancel: CancellationToken) -> Result<Discovery, Error> {
+    let tasks = TaskTracker::new();
+    let listeners = listeners(&config, &tasks, &cancel).await?;
+    let ingest = Ingest::start(config.clone(), cancel.clone()).await?;
+    let server = Server::new(settings(&config), ingest.mesh());
+    let status = Status {
+        ingest: ingest.status(),
+        audience: server.audience(),
+    };
+    tasks.spawn(server.run(listeners, cancel));
+    tasks.close();
+    Ok(Discovery {
+        ingest,
+        status,
+        tasks,
+    })
+}
+
+impl Discovery {
+    /// A handle for health, metrics and debug views.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Waits until all has ended, after the token was cancelled.
+    pub async fn join(self) {
+        self.tasks.wait().await;
+        self.ingest.join().await;
+    }
+}
+
+impl Status {
+    /// `Err` names the clusters whose first lists are still missing.
+    ///
+    /// # Errors
+    /// When there are such clusters.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.ingest.ready() {
+            return Ok(());
+        }
+        let missing: Vec<String> = self
+            .ingest
+            .missing()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        Err(format!("not yet known: {}", missing.join(", ")))
+    }
+
+    /// The metrics, as Prometheus reads them.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.ingest.metrics() + &metrics::series(&self.audience.series())
+    }
+
+    /// A debug view: `clusters` or `xds`; none under any other name.
+    #[must_use]
+    pub fn debug(&self, page: &str) -> Option<Value> {
+        match page {
+            "clusters" => Some(self.ingest.clusters()),
+            "xds" => Some(self.audience.debug()),
+            _ => None,
+        }
+    }
+}
+
+fn settings(config: &Validated) -> Settings {
+    let account = |account: &crate::config::GatewayAccount| GatewayAccount {
+        namespace: account.namespace.clone(),
+        service_account: account.service_account.clone(),
+    };
+    let ground = Ground {
+        cluster: config.cluster.clone(),
+        network: config.network.clone(),
+        domain: config.cluster_domain.as_str().into(),
+    };
+    let admission = Admission {
+        cluster: config.cluster.clone(),
+        gateways: config.gateways.iter().map(account).collect(),
+    };
+    Settings::new(ground, admission)
+}
+
+/// Binds what the configuration names; the credential is followed from then on.
+async fn listeners(
+    config: &Validated,
+    tasks: &TaskTracker,
+    cancel: &CancellationToken,
+) -> Result<Listeners, Error> {
+    let mut listeners = Listeners::default();
+    if let (Some(address), Some(tls)) = (config.listen.xds, &config.tls) {
+        let listener = bind("listen.xds", address).await?;
+        let live = credential(&tls.directory)?;
+        listeners = listeners.tls(listener, &live)?;
+        let (directory, cancel) = (tls.directory.clone(), cancel.clone());
+        tasks.spawn(async move { live.follow(directory, cancel).await });
+    }
+    if let Some(address) = config.listen.xds_plain_text {
+        let listener = bind("listen.xdsPlainText", address).await?;
+        listeners = listeners.plain_text(listener)?;
+    }
+    Ok(listeners)
+}
+
+fn credential(directory: &Path) -> Result<LiveCredential, Error> {
+    Ok(LiveCredential::new(WorkloadCredential::read(directory)?))
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen {
+            setting,
+            address,
+            source,
+        })
+}

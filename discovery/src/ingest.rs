@@ -1,0 +1,206 @@
+//! From API servers to the picture: what runs, and how it ends.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    cluster::Own,
+    config::{Push, Validated},
+    error::Error,
+    merge::{Effect, Merge, Rules},
+    metrics::Metrics,
+    model::Mesh,
+    pace::Pace,
+    registry::{self, Registry},
+    remote::{Observation, Remote, Settings},
+    status::{Board, StatusHandle},
+};
+
+/// A running ingest: follows the own cluster and every member, and publishes the picture.
+pub struct Ingest {
+    mesh: watch::Receiver<Arc<Mesh>>,
+    status: StatusHandle,
+    tasks: TaskTracker,
+}
+
+impl Ingest {
+    /// Starts; ends when `cancel` is cancelled. Faults of API servers are states, not errors.
+    ///
+    /// # Errors
+    /// When there is no usable way to the own cluster.
+    pub async fn start(config: Validated, cancel: CancellationToken) -> Result<Self, Error> {
+        let own = match &config.kubeconfig {
+            Some(path) => Own::Kubeconfig(path.clone()),
+            None => Own::ServiceAccount,
+        };
+        let target = own.read()?;
+        let (out, inbox) = mpsc::channel(QUEUE);
+        let metrics = Arc::new(Metrics::new());
+        let settings = Settings {
+            heartbeat: config.heartbeat,
+            system_namespace: config.system_namespace.as_str().into(),
+            metrics: Arc::clone(&metrics),
+            out,
+        };
+        let board = Arc::new(Board::default());
+        let unknown = Mesh {
+            missing: BTreeSet::from([config.cluster.clone()]),
+            ..Mesh::default()
+        };
+        let (sender, mesh) = watch::channel(Arc::new(unknown));
+        let picture = Picture {
+            merge: Merge::new(Rules::from(&*config)),
+            pace: Pace::new(config.push, Instant::now()),
+            push: config.push,
+            board: Arc::clone(&board),
+            metrics: Arc::clone(&metrics),
+            sender,
+            effect: Effect::None,
+            settled: Instant::now(),
+            unsettled: None,
+            tallied: true,
+        };
+        let tasks = TaskTracker::new();
+        tasks.spawn(picture.run(inbox, cancel.clone()));
+        let remote = Remote::start(&config.cluster, target, &settings).await?;
+        let watched = Arc::clone(remote.watched());
+        board.joined(&config.cluster, None, &watched);
+        let registry = Registry::new(config.cluster.clone(), settings, Arc::clone(&board));
+        tasks.spawn(registry::run(
+            registry,
+            watched,
+            remote.client(),
+            cancel.clone(),
+        ));
+        tasks.spawn(follow_own(own, remote, cancel));
+        tasks.close();
+        Ok(Self {
+            status: StatusHandle::new(config.cluster.clone(), board, mesh.clone(), metrics),
+            mesh,
+            tasks,
+        })
+    }
+
+    /// The picture: the newest publication, and a signal with each.
+    #[must_use]
+    pub fn mesh(&self) -> watch::Receiver<Arc<Mesh>> {
+        self.mesh.clone()
+    }
+
+    /// How everything stands.
+    #[must_use]
+    pub fn status(&self) -> StatusHandle {
+        self.status.clone()
+    }
+
+    /// Waits until all has ended, after the token was cancelled.
+    pub async fn join(self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Re-reads how the own cluster is reached, then stops following it.
+async fn follow_own(own: Own, remote: Remote, cancel: CancellationToken) {
+    let mut ticks = interval(REREAD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        let own = own.clone();
+        match tokio::task::spawn_blocking(move || own.read()).await {
+            Ok(Ok(target)) => remote.retarget(target),
+            Ok(Err(error)) => remote.watched().trouble(error.to_string()),
+            Err(error) => remote.watched().trouble(error.to_string()),
+        }
+    }
+    remote.stop().await;
+}
+
+/// Takes observations in and lets publications out.
+struct Picture {
+    merge: Merge,
+    pace: Pace,
+    push: Push,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    sender: watch::Sender<Arc<Mesh>>,
+    /// Of what was taken in since the last publication.
+    effect: Effect,
+    settled: Instant,
+    /// When to settle what was taken in.
+    unsettled: Option<Instant>,
+    /// Whether the numbers are those of this moment.
+    tallied: bool,
+}
+
+impl Picture {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Observation>, cancel: CancellationToken) {
+        let mut ticks = interval(TALLY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(QUEUE);
+        loop {
+            let publish = self.pace.due(self.merge.is_complete());
+            let wake = publish.into_iter().chain(self.unsettled).min();
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                count = inbox.recv_many(&mut batch, QUEUE) => match count {
+                    0 => return,
+                    _ => self.take(batch.drain(..)),
+                },
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                _ = ticks.tick() => self.tally(),
+            }
+            self.move_on(Instant::now());
+        }
+    }
+
+    fn take(&mut self, batch: impl Iterator<Item = Observation>) {
+        let now = Instant::now();
+        for observation in batch {
+            let effect = self.merge.take(observation);
+            self.note(now, effect);
+        }
+        // In a busy time, what comes within the gap is put together once.
+        self.unsettled
+            .get_or_insert(now.max(self.settled + self.push.gap));
+        self.tallied = false;
+    }
+
+    /// Does what is due.
+    fn move_on(&mut self, now: Instant) {
+        if self.unsettled.is_some_and(|due| due <= now) {
+            let effect = self.merge.settle();
+            self.note(now, effect);
+            self.unsettled = None;
+            self.settled = now;
+        }
+        let due = self.pace.due(self.merge.is_complete());
+        if due.is_some_and(|due| due <= now) {
+            self.sender.send_replace(self.merge.publish());
+            self.pace.published(now);
+            self.metrics.published(std::mem::take(&mut self.effect));
+            self.tally();
+        }
+    }
+
+    fn note(&mut self, now: Instant, effect: Effect) {
+        self.pace.changed(now, effect);
+        self.effect = self.effect.max(effect);
+    }
+
+    fn tally(&mut self) {
+        if !std::mem::replace(&mut self.tallied, true) {
+            self.board.tallied(self.merge.tallies());
+        }
+    }
+}
+
+/// Observations that may wait before watches do.
+const QUEUE: usize = 1024;
+/// How often files that lead to the own cluster are read again.
+const REREAD: Duration = Duration::from_secs(10);
+/// How old the numbers in the status may be.
+const TALLY: Duration = Duration::from_secs(1);

@@ -1,0 +1,256 @@
+//! The facts of all clusters → one picture. Pure.
+//!
+//! A change rebuilds only what it touches, and what did not change keeps its `Arc`, so that
+//! many small changes in a big mesh cost little here and after. A cluster enters the picture
+//! when its lists are complete, and then stays as it was last observed until it is no member
+//! any more.
+
+mod facts;
+pub(crate) mod shard;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use trust::identity::TrustDomain;
+
+use self::{
+    facts::Facts,
+    shard::{Ignored, withdraws},
+};
+use crate::{
+    config::{Config, Exports},
+    model::{Cluster, ClusterId, Mesh, Network, Service, ServiceKey, Shard},
+    remote::{News, Observation, project::Kind},
+};
+
+/// All clusters' facts, and the picture of them.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    rules: Rules,
+    facts: BTreeMap<ClusterId, Facts>,
+    roster_known: bool,
+    mesh: Mesh,
+}
+
+/// Settings that decide what the picture shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) own: ClusterId,
+    /// The own cluster's network, when it is set.
+    pub(crate) network: Option<Network>,
+    /// For clusters that name none.
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) exports: Exports,
+}
+
+/// What changed in the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Effect {
+    /// Nothing.
+    #[default]
+    None,
+    /// Nothing that somebody uses was taken away.
+    Addition,
+    /// Something was.
+    Removal,
+}
+
+/// Numbers of one cluster, for its status.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) objects: BTreeMap<Kind, usize>,
+    pub(crate) ignored: BTreeMap<Ignored, usize>,
+    /// What an operator should know about its gateways.
+    pub(crate) notes: Vec<String>,
+}
+
+impl From<&Config> for Rules {
+    fn from(config: &Config) -> Self {
+        Self {
+            own: config.cluster.clone(),
+            network: config.network.clone(),
+            trust_domain: config.trust_domain.clone(),
+            exports: config.exports,
+        }
+    }
+}
+
+impl Merge {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            facts: BTreeMap::new(),
+            roster_known: false,
+            mesh: Mesh::default(),
+        }
+    }
+
+    /// Stores what was observed. The picture stays until [`Merge::settle`].
+    pub(crate) fn take(&mut self, observation: Observation) -> Effect {
+        let Observation { cluster, news } = observation;
+        match news {
+            News::Joined => {
+                let facts = Facts::new(cluster.clone());
+                self.facts.entry(cluster.clone()).or_insert(facts);
+                if !self.mesh.clusters.contains_key(&cluster) && self.mesh.missing.insert(cluster) {
+                    return Effect::Addition;
+                }
+            }
+            News::Left => return self.leave(&cluster),
+            News::RosterKnown => self.roster_known = true,
+            News::Changed(kind, change) => {
+                if let Some(facts) = self.facts.get_mut(&cluster) {
+                    facts.take(kind, change);
+                }
+            }
+            News::Absent(kind) => {
+                if let Some(facts) = self.facts.get_mut(&cluster) {
+                    facts.settled(kind);
+                }
+            }
+        }
+        Effect::None
+    }
+
+    /// Brings the picture up to what was observed.
+    pub(crate) fn settle(&mut self) -> Effect {
+        let mut effect = Effect::None;
+        for (id, facts) in &mut self.facts {
+            let settled = facts.settle(&self.rules);
+            if settled.cluster {
+                effect = effect.max(settle_cluster(&mut self.mesh, facts.cluster(&self.rules)));
+            }
+            for key in settled.services {
+                let old = shard_of(&self.mesh, id, &key);
+                let new = facts.shard(&key, &self.rules, old.as_deref());
+                effect = effect.max(settle_shard(&mut self.mesh, id, &key, old, new));
+            }
+        }
+        effect
+    }
+
+    /// The next publication.
+    pub(crate) fn publish(&mut self) -> Arc<Mesh> {
+        self.mesh.generation += 1;
+        Arc::new(self.mesh.clone())
+    }
+
+    /// Whether all members are known, and none is missing in the picture.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.roster_known && self.mesh.missing.is_empty()
+    }
+
+    /// Numbers of each cluster.
+    pub(crate) fn tallies(&self) -> BTreeMap<ClusterId, Tally> {
+        let facts = self.facts.iter();
+        facts
+            .map(|(id, facts)| (id.clone(), tally(facts)))
+            .collect()
+    }
+
+    fn leave(&mut self, id: &ClusterId) -> Effect {
+        self.facts.remove(id);
+        let was_missing = self.mesh.missing.remove(id);
+        if self.mesh.clusters.remove(id).is_none() {
+            return if was_missing {
+                Effect::Addition
+            } else {
+                Effect::None
+            };
+        }
+        let with_shard: Vec<ServiceKey> = self
+            .mesh
+            .services
+            .iter()
+            .filter(|(_, service)| service.shards.contains_key(id))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in with_shard {
+            let old = shard_of(&self.mesh, id, &key);
+            settle_shard(&mut self.mesh, id, &key, old, None);
+        }
+        Effect::Removal
+    }
+}
+
+fn shard_of(mesh: &Mesh, id: &ClusterId, key: &ServiceKey) -> Option<Arc<Shard>> {
+    mesh.services.get(key)?.shards.get(id).cloned()
+}
+
+fn settle_cluster(mesh: &mut Mesh, new: Cluster) -> Effect {
+    let old = mesh.clusters.get(&new.id);
+    if old.is_some_and(|old| **old == new) {
+        return Effect::None;
+    }
+    let takes = old.is_some_and(|old| {
+        let moved = (&old.network, &old.trust_domain) != (&new.network, &new.trust_domain);
+        moved || !old.gateways.is_subset(&new.gateways)
+    });
+    mesh.missing.remove(&new.id);
+    mesh.clusters.insert(new.id.clone(), Arc::new(new));
+    if takes {
+        Effect::Removal
+    } else {
+        Effect::Addition
+    }
+}
+
+fn settle_shard(
+    mesh: &mut Mesh,
+    id: &ClusterId,
+    key: &ServiceKey,
+    old: Option<Arc<Shard>>,
+    new: Option<Shard>,
+) -> Effect {
+    let effect = match (&old, &new) {
+        (None, None) => return Effect::None,
+        (Some(old), Some(new)) if **old == *new => return Effect::None,
+        (Some(old), Some(new)) if withdraws(old, new) => Effect::Removal,
+        (Some(_), None) => Effect::Removal,
+        (_, Some(_)) => Effect::Addition,
+    };
+    let mut shards = match mesh.services.get(key) {
+        Some(service) => service.shards.clone(),
+        None => BTreeMap::new(),
+    };
+    match new {
+        Some(shard) => shards.insert(id.clone(), Arc::new(shard)),
+        None => shards.remove(id),
+    };
+    if shards.is_empty() {
+        mesh.services.remove(key);
+    } else {
+        let key = key.clone();
+        let service = Service {
+            key: key.clone(),
+            shards,
+        };
+        mesh.services.insert(key, Arc::new(service));
+    }
+    effect
+}
+
+fn tally(facts: &Facts) -> Tally {
+    let mut notes = Vec::new();
+    for (key, gateway) in facts.gateways() {
+        for name in &gateway.host_names {
+            notes.push(format!(
+                "gateway {key}: the host name {name} is not resolved; give the Service an IP address or externalIPs"
+            ));
+        }
+        if !gateway.exposed {
+            let port = gateway.port;
+            notes.push(format!(
+                "gateway {key}: the Service has no port {port}; add it"
+            ));
+        }
+    }
+    notes.sort();
+    Tally {
+        objects: facts.objects(),
+        ignored: facts.ignored().clone(),
+        notes,
+    }
+}
+
+#[cfg(test)]
+mod tests;

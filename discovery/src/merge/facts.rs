@@ -1,0 +1,454 @@
+//! What is known of one cluster, indexed so that a change finds what it touches. Pure.
+//!
+//! Two steps: [`Facts::take`] stores a fact and marks what it touches; [`Facts::settle`]
+//! rebuilds the marked slices and names the services to put together anew.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
+
+use trust::identity::TrustDomain;
+
+use super::{
+    Rules,
+    shard::{Built, Ignored, Surroundings, gather},
+};
+use crate::{
+    export,
+    model::{Cluster, ClusterId, Endpoint, Export, Gateway, Locality, Network, ServiceKey, Shard},
+    remote::{
+        project::{Backing, Fact, GatewayFact, Kind, ObjectKey, PodFact, ServiceFact, SliceFact},
+        watch::Change,
+    },
+};
+
+/// One cluster's facts.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    id: ClusterId,
+    services: HashMap<ServiceKey, ServiceFact>,
+    slices: HashMap<ObjectKey, Slice>,
+    pods: HashMap<ObjectKey, PodFact>,
+    nodes: HashMap<ObjectKey, Locality>,
+    namespaces: HashMap<ObjectKey, Option<Network>>,
+    mesh_configs: HashMap<ObjectKey, String>,
+    exports: HashSet<ServiceKey>,
+    /// Services that are gateways.
+    gateways: BTreeSet<ServiceKey>,
+    /// Slices of a service.
+    by_service: HashMap<ServiceKey, BTreeSet<ObjectKey>>,
+    /// Slices that name a pod.
+    by_pod: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    settled: BTreeSet<Kind>,
+    complete: bool,
+    touched: Touched,
+    ignored: BTreeMap<Ignored, usize>,
+}
+
+#[derive(Debug)]
+struct Slice {
+    fact: SliceFact,
+    built: Built,
+}
+
+/// What is to be looked at again.
+#[derive(Debug, Default)]
+struct Touched {
+    slices: HashSet<ObjectKey>,
+    services: BTreeSet<ServiceKey>,
+    nodes: HashSet<Arc<str>>,
+    /// What belongs to the cluster as a whole.
+    cluster: bool,
+    everything: bool,
+}
+
+/// What may be another one now.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// What belongs to the cluster as a whole.
+    pub(crate) cluster: bool,
+    /// Shards of these services.
+    pub(crate) services: BTreeSet<ServiceKey>,
+}
+
+impl Facts {
+    pub(crate) fn new(id: ClusterId) -> Self {
+        Self {
+            id,
+            services: HashMap::new(),
+            slices: HashMap::new(),
+            pods: HashMap::new(),
+            nodes: HashMap::new(),
+            namespaces: HashMap::new(),
+            mesh_configs: HashMap::new(),
+            exports: HashSet::new(),
+            gateways: BTreeSet::new(),
+            by_service: HashMap::new(),
+            by_pod: HashMap::new(),
+            settled: BTreeSet::new(),
+            complete: false,
+            touched: Touched::default(),
+            ignored: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a change in.
+    pub(crate) fn take(&mut self, kind: Kind, change: Change<Fact>) {
+        match change {
+            Change::Listed(listed) => {
+                let mut before = self.keys(kind);
+                for (key, fact) in listed {
+                    before.remove(&key);
+                    self.put(key, fact);
+                }
+                for key in before {
+                    self.remove(kind, &key);
+                }
+                self.settled(kind);
+            }
+            Change::Applied(key, fact) => self.put(key, fact),
+            Change::Gone(key) => self.remove(kind, &key),
+        }
+    }
+
+    /// All that can be known of a kind is known.
+    pub(crate) fn settled(&mut self, kind: Kind) {
+        self.settled.insert(kind);
+        if !self.complete && self.settled.len() == Kind::ALL.len() {
+            self.complete = true;
+            self.touched.everything = true;
+        }
+    }
+
+    /// Rebuilds what was touched; nothing before the facts are complete.
+    pub(crate) fn settle(&mut self, rules: &Rules) -> Settled {
+        if !self.complete {
+            return Settled::default();
+        }
+        let touched = std::mem::take(&mut self.touched);
+        let mut slices = touched.slices;
+        let mut services = touched.services;
+        if touched.everything {
+            slices.extend(self.slices.keys().cloned());
+            services.extend(self.services.keys().cloned());
+        } else if !touched.nodes.is_empty() {
+            slices.extend(self.slices_on(&touched.nodes));
+        }
+        for key in &slices {
+            services.extend(self.rebuild(key, rules));
+        }
+        Settled {
+            cluster: touched.cluster || touched.everything,
+            services,
+        }
+    }
+
+    /// What this cluster contributes to a service; `None` when it has no such Service.
+    pub(crate) fn shard(
+        &self,
+        key: &ServiceKey,
+        rules: &Rules,
+        old: Option<&Shard>,
+    ) -> Option<Shard> {
+        let service = self.services.get(key)?;
+        let slices = self.by_service.get(key).into_iter().flatten();
+        let endpoints = slices
+            .filter_map(|slice| self.slices.get(slice))
+            .flat_map(|slice| &slice.built.endpoints);
+        let old: &[Arc<Endpoint>] = old.map_or(&[], |old| &old.endpoints);
+        Some(Shard {
+            export: self.export(key, service, rules),
+            headless: service.headless,
+            ports: service.ports.clone(),
+            endpoints: gather(endpoints, old),
+        })
+    }
+
+    /// What belongs to the cluster as a whole.
+    pub(crate) fn cluster(&self, rules: &Rules) -> Cluster {
+        Cluster {
+            id: self.id.clone(),
+            network: self.network(rules).cloned(),
+            trust_domain: self.trust_domain(rules),
+            gateways: self
+                .gateways()
+                .flat_map(|(_, gateway)| addresses(gateway))
+                .collect(),
+        }
+    }
+
+    /// The gateway Services.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = (&ServiceKey, &GatewayFact)> {
+        let gateways = self.gateways.iter();
+        gateways.filter_map(|key| Some((key, self.services.get(key)?.gateway.as_ref()?)))
+    }
+
+    /// Objects held, by kind.
+    pub(crate) fn objects(&self) -> BTreeMap<Kind, usize> {
+        Kind::ALL.map(|kind| (kind, self.count(kind))).into()
+    }
+
+    /// Entries of slices that are not used, by reason.
+    pub(crate) fn ignored(&self) -> &BTreeMap<Ignored, usize> {
+        &self.ignored
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::EndpointSlice => self.slices.len(),
+            Kind::MeshConfig => self.mesh_configs.len(),
+            Kind::Namespace => self.namespaces.len(),
+            Kind::Node => self.nodes.len(),
+            Kind::Pod => self.pods.len(),
+            Kind::Service => self.services.len(),
+            Kind::ServiceExport => self.exports.len(),
+        }
+    }
+
+    fn keys(&self, kind: Kind) -> HashSet<ObjectKey> {
+        fn of<V>(map: &HashMap<ObjectKey, V>) -> HashSet<ObjectKey> {
+            map.keys().cloned().collect()
+        }
+        match kind {
+            Kind::EndpointSlice => of(&self.slices),
+            Kind::MeshConfig => of(&self.mesh_configs),
+            Kind::Namespace => of(&self.namespaces),
+            Kind::Node => of(&self.nodes),
+            Kind::Pod => of(&self.pods),
+            Kind::Service => of(&self.services),
+            Kind::ServiceExport => self.exports.clone(),
+        }
+    }
+
+    fn put(&mut self, key: ObjectKey, fact: Fact) {
+        match fact {
+            Fact::Service(fact) => self.put_service(key, fact),
+            Fact::Slice(fact) => self.put_slice(key, fact),
+            Fact::Pod(fact) => {
+                if store(&mut self.pods, &key, fact) {
+                    self.touch_pod(&key);
+                }
+            }
+            Fact::Node(locality) => {
+                if store(&mut self.nodes, &key, locality) {
+                    self.touched.nodes.insert(key.name);
+                }
+            }
+            Fact::Namespace(network) => {
+                self.touched.everything |= store(&mut self.namespaces, &key, network);
+            }
+            Fact::MeshConfig(domain) => {
+                self.touched.everything |= store(&mut self.mesh_configs, &key, domain);
+            }
+            Fact::ServiceExport => {
+                if self.exports.insert(key.clone()) {
+                    self.touch_service(&key);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, kind: Kind, key: &ObjectKey) {
+        match kind {
+            Kind::Service => self.remove_service(key),
+            Kind::EndpointSlice => self.remove_slice(key),
+            Kind::ServiceExport if self.exports.remove(key) => self.touch_service(key),
+            Kind::Pod if self.pods.remove(key).is_some() => self.touch_pod(key),
+            Kind::Node if self.nodes.remove(key).is_some() => {
+                self.touched.nodes.insert(Arc::clone(&key.name));
+            }
+            Kind::Namespace => self.touched.everything |= self.namespaces.remove(key).is_some(),
+            Kind::MeshConfig => self.touched.everything |= self.mesh_configs.remove(key).is_some(),
+            Kind::ServiceExport | Kind::Pod | Kind::Node => {}
+        }
+    }
+
+    fn put_service(&mut self, key: ServiceKey, fact: ServiceFact) {
+        let is_gateway = fact.gateway.is_some();
+        if !store(&mut self.services, &key, fact) {
+            return;
+        }
+        self.touch_service(&key);
+        let was_gateway = self.gateways.remove(&key);
+        self.touched.cluster |= is_gateway || was_gateway;
+        if is_gateway {
+            self.gateways.insert(key);
+        }
+    }
+
+    fn remove_service(&mut self, key: &ServiceKey) {
+        if self.services.remove(key).is_some() {
+            self.touch_service(key);
+            self.touched.cluster |= self.gateways.remove(key);
+        }
+    }
+
+    fn put_slice(&mut self, key: ObjectKey, fact: SliceFact) {
+        if self
+            .slices
+            .get(&key)
+            .is_some_and(|slice| slice.fact == fact)
+        {
+            return;
+        }
+        self.remove_slice(&key);
+        let service = service_of(&key, &fact);
+        self.by_service
+            .entry(service.clone())
+            .or_default()
+            .insert(key.clone());
+        for pod in pods_of(&key, &fact) {
+            self.by_pod.entry(pod).or_default().insert(key.clone());
+        }
+        self.touched.services.insert(service);
+        self.touched.slices.insert(key.clone());
+        let built = Built::default();
+        self.slices.insert(key, Slice { fact, built });
+    }
+
+    fn remove_slice(&mut self, key: &ObjectKey) {
+        let Some(slice) = self.slices.remove(key) else {
+            return;
+        };
+        self.count_ignored(&slice.built, &Built::default());
+        let service = service_of(key, &slice.fact);
+        forget(&mut self.by_service, &service, key);
+        for pod in pods_of(key, &slice.fact) {
+            forget(&mut self.by_pod, &pod, key);
+        }
+        self.touched.services.insert(service);
+    }
+
+    /// A service's marks decide whether its slices are built at all.
+    fn touch_service(&mut self, key: &ServiceKey) {
+        self.touched.services.insert(key.clone());
+        let slices = self.by_service.get(key).into_iter().flatten();
+        self.touched.slices.extend(slices.cloned());
+    }
+
+    fn touch_pod(&mut self, key: &ObjectKey) {
+        let slices = self.by_pod.get(key).into_iter().flatten();
+        self.touched.slices.extend(slices.cloned());
+    }
+
+    fn slices_on(&self, nodes: &HashSet<Arc<str>>) -> Vec<ObjectKey> {
+        let pods = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| nodes.contains(&pod.node));
+        let slices = pods.filter_map(|(key, _)| self.by_pod.get(key)).flatten();
+        slices.cloned().collect()
+    }
+
+    /// Builds a slice anew; its service when it still exists.
+    fn rebuild(&mut self, key: &ObjectKey, rules: &Rules) -> Option<ServiceKey> {
+        let slice = self.slices.get(key)?;
+        let service = service_of(key, &slice.fact);
+        let built = match self.is_used(&service, rules) {
+            true => self.build(key, &slice.fact, rules),
+            false => Built::default(),
+        };
+        let slice = self.slices.get_mut(key)?;
+        let old = std::mem::replace(&mut slice.built, built.clone());
+        self.count_ignored(&old, &built);
+        Some(service)
+    }
+
+    fn build(&self, key: &ObjectKey, fact: &SliceFact, rules: &Rules) -> Built {
+        let trust_domain = self.trust_domain(rules);
+        let surroundings = Surroundings {
+            namespace: &key.namespace,
+            network: self.network(rules),
+            trust_domain: &trust_domain,
+            pod: |name: &str| self.pods.get(&ObjectKey::new(&key.namespace, name)),
+            node: |name: &str| self.nodes.get(&ObjectKey::new("", name)),
+        };
+        surroundings.build(fact)
+    }
+
+    /// Whether anybody here may see the service's endpoints.
+    fn is_used(&self, key: &ServiceKey, rules: &Rules) -> bool {
+        let Some(service) = self.services.get(key) else {
+            return false;
+        };
+        self.id == rules.own || self.export(key, service, rules).admits(&rules.own)
+    }
+
+    fn export(&self, key: &ServiceKey, service: &ServiceFact, rules: &Rules) -> Export {
+        export::decide(rules.exports, key, service, self.exports.contains(key))
+    }
+
+    fn network<'a>(&'a self, rules: &'a Rules) -> Option<&'a Network> {
+        let labelled = self.namespaces.values().find_map(Option::as_ref);
+        let set = rules.network.as_ref().filter(|_| self.id == rules.own);
+        set.or(labelled)
+    }
+
+    /// One that does not parse counts as none: whoever has such a certificate cannot be
+    /// verified either.
+    fn trust_domain(&self, rules: &Rules) -> TrustDomain {
+        let written = self
+            .mesh_configs
+            .values()
+            .find_map(|text| text.parse().ok());
+        written.unwrap_or_else(|| rules.trust_domain.clone())
+    }
+
+    fn count_ignored(&mut self, old: &Built, new: &Built) {
+        for reason in &new.ignored {
+            *self.ignored.entry(*reason).or_default() += 1;
+        }
+        for reason in &old.ignored {
+            let count = self.ignored.entry(*reason).or_default();
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// Whether this is news.
+fn store<T: PartialEq>(map: &mut HashMap<ObjectKey, T>, key: &ObjectKey, fact: T) -> bool {
+    let is_news = map.get(key) != Some(&fact);
+    if is_news {
+        map.insert(key.clone(), fact);
+    }
+    is_news
+}
+
+fn forget<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<ObjectKey>>, under: &K, key: &ObjectKey) {
+    if let Some(keys) = index.get_mut(under) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(under);
+        }
+    }
+}
+
+fn service_of(slice: &ObjectKey, fact: &SliceFact) -> ServiceKey {
+    ServiceKey {
+        namespace: Arc::clone(&slice.namespace),
+        name: Arc::clone(&fact.service),
+    }
+}
+
+fn pods_of<'a>(slice: &'a ObjectKey, fact: &'a SliceFact) -> impl Iterator<Item = ObjectKey> + 'a {
+    fact.endpoints
+        .iter()
+        .filter_map(|endpoint| match &endpoint.backing {
+            Backing::Pod(name) => Some(ObjectKey {
+                namespace: Arc::clone(&slice.namespace),
+                name: Arc::clone(name),
+            }),
+            Backing::Elsewhere | Backing::Nothing => None,
+        })
+}
+
+fn addresses(gateway: &GatewayFact) -> impl Iterator<Item = Gateway> + '_ {
+    let usable = gateway.addresses.iter().filter(|_| gateway.exposed);
+    usable.map(|address| Gateway {
+        network: gateway.network.clone(),
+        address: *address,
+        port: gateway.port,
+    })
+}

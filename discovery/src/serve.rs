@@ -1,0 +1,3 @@
+//! What discovery serves to others.
+
+pub mod xds;

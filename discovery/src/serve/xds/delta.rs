@@ -1,0 +1,197 @@
+//! One stream of delta xDS as a value: what was asked, what was answered, and so what to
+//! send next. No sockets and no clocks.
+//!
+//! A kind has at most one response on its way. What changes meanwhile is remembered by
+//! name only, and the newest state is sent when the answer comes: a viewer that stops
+//! reading costs a set of names, never a queue of states.
+//!
+//! Additions go in the order of [`Kind`]. An assignment waits for the news of its own
+//! cluster; listeners and routes wait for all clusters that are new or changed. A cluster
+//! is taken away when nothing that may refer to it waits to be sent.
+
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use envoy_types::pb::envoy::service::discovery::v3 as discovery;
+
+use self::subscription::Subscription;
+use super::{
+    offer::Offer,
+    resource::{Kind, Resource},
+    viewer::Refusal,
+};
+
+pub use subscription::Progress;
+
+/// The state of one stream.
+#[derive(Debug)]
+pub struct Session {
+    /// Begins each nonce, so that none of another stream is taken for one of this.
+    id: String,
+    nonces: u64,
+    max_names: usize,
+    offer: Offer,
+    subscriptions: [Subscription; Kind::ALL.len()],
+}
+
+/// A response to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The kind of its resources.
+    pub kind: Kind,
+    /// New and changed resources.
+    pub resources: Vec<Resource>,
+    /// Names of resources that are no more.
+    pub removed: Vec<Arc<str>>,
+    /// What the viewer's answer will name.
+    pub nonce: String,
+}
+
+/// What a request was, beside subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// No answer to a response.
+    Request,
+    /// A response was taken.
+    Ack(Kind),
+    /// A response was refused, with this text.
+    Nack(Kind, String),
+    /// An answer to a response that is not on its way. Not listened to.
+    Stale(Kind),
+    /// A kind that is not served here. Not answered.
+    Unknown(String),
+}
+
+impl Session {
+    /// A new stream, that may ask for `max_names` of each kind. `offer` is what its
+    /// viewer is told.
+    #[must_use]
+    pub fn new(id: String, max_names: usize, offer: Offer) -> Self {
+        Self {
+            id,
+            nonces: 0,
+            max_names,
+            offer,
+            subscriptions: Default::default(),
+        }
+    }
+
+    /// Takes in a request. Its subscriptions count also when its nonce is stale.
+    ///
+    /// # Errors
+    /// When it asks for too much.
+    pub fn request(&mut self, request: discovery::DeltaDiscoveryRequest) -> Result<Heard, Refusal> {
+        let Some(kind) = Kind::of_url(&request.type_url) else {
+            return Ok(Heard::Unknown(request.type_url));
+        };
+        let nonce = request.response_nonce.as_str();
+        let heard = if nonce.is_empty() {
+            Heard::Request
+        } else if let Some(number) = self.number(nonce) {
+            let error = request
+                .error_detail
+                .as_ref()
+                .map(|error| error.message.clone());
+            self.subscriptions[kind as usize].answer(kind, number, error)
+        } else {
+            Heard::Stale(kind)
+        };
+        let subscription = &mut self.subscriptions[kind as usize];
+        subscription.ask(kind, &request, &self.offer, self.max_names)?;
+        Ok(heard)
+    }
+
+    /// Takes over what the viewer is told from now on.
+    pub fn tell(&mut self, offer: &Offer) {
+        for kind in Kind::ALL {
+            let changed = offer.changed(kind, &self.offer);
+            self.subscriptions[kind as usize].owe(changed);
+        }
+        self.offer = offer.clone();
+    }
+
+    /// The next response, if there is one to send now. Once returned it is on its way.
+    pub fn next(&mut self) -> Option<Response> {
+        Kind::ALL.into_iter().find_map(|kind| self.respond(kind))
+    }
+
+    /// How far the viewer is, for each kind that it asked for.
+    pub fn progress(&self) -> impl Iterator<Item = (Kind, Progress)> {
+        let progress = |kind: Kind| {
+            let subscription = &self.subscriptions[kind as usize];
+            Some((kind, subscription.progress(&self.id)?))
+        };
+        Kind::ALL.into_iter().filter_map(progress)
+    }
+
+    fn respond(&mut self, kind: Kind) -> Option<Response> {
+        let subscription = &self.subscriptions[kind as usize];
+        if !subscription.is_waiting() {
+            return None;
+        }
+        let (go, wait): (BTreeSet<_>, _) =
+            (subscription.due.iter().map(Arc::clone)).partition(|name| self.may_go(kind, name));
+        if go.is_empty() && !(subscription.unanswered && wait.is_empty()) {
+            return None;
+        }
+        let (mut resources, mut removed) = (Vec::new(), Vec::new());
+        for name in go {
+            let asked = subscription.names.contains(&name);
+            let absent = || Resource::empty(kind, &name).filter(|_| asked);
+            match self.offer.get(kind, &name).cloned().or_else(absent) {
+                Some(resource) => resources.push(resource),
+                None => removed.push(name),
+            }
+        }
+        self.nonces += 1;
+        self.subscriptions[kind as usize].sent(self.nonces, wait, &resources, &removed);
+        Some(Response {
+            kind,
+            resources,
+            removed,
+            nonce: format!("{}-{}", self.id, self.nonces),
+        })
+    }
+
+    /// Whether the news of a name may be sent before everything else that is due.
+    fn may_go(&self, kind: Kind, name: &Arc<str>) -> bool {
+        let clusters = &self.subscriptions[Kind::Cluster as usize].due;
+        let comes = |name: &Arc<str>| self.offer.get(Kind::Cluster, name).is_some();
+        let referrers = [Kind::Listener, Kind::Route];
+        match kind {
+            Kind::Cluster if comes(name) => true,
+            Kind::Cluster => {
+                (referrers.iter()).all(|kind| self.subscriptions[*kind as usize].due.is_empty())
+            }
+            Kind::Assignment => !(clusters.contains(name) && comes(name)),
+            Kind::Listener | Kind::Route => !clusters.iter().any(comes),
+        }
+    }
+
+    /// The number in a nonce of this stream.
+    fn number(&self, nonce: &str) -> Option<u64> {
+        let number = nonce.strip_prefix(self.id.as_str())?.strip_prefix('-')?;
+        number.parse().ok()
+    }
+}
+
+impl From<Response> for discovery::DeltaDiscoveryResponse {
+    fn from(response: Response) -> Self {
+        let resource = |resource: &Resource| discovery::Resource {
+            name: resource.name().to_string(),
+            version: resource.version(),
+            resource: Some(resource.to_any()),
+            ..Default::default()
+        };
+        Self {
+            type_url: response.kind.url().to_owned(),
+            resources: response.resources.iter().map(resource).collect(),
+            removed_resources: response.removed.iter().map(ToString::to_string).collect(),
+            nonce: response.nonce,
+            ..Default::default()
+        }
+    }
+}

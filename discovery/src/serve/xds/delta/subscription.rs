@@ -1,0 +1,215 @@
+//! What a stream asked for of one kind, and how far it is.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+
+use super::Heard;
+use crate::serve::xds::{
+    offer::Offer,
+    resource::{Kind, Resource},
+    viewer::Refusal,
+};
+
+/// The subscription of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    /// Whether anything was ever asked.
+    known: bool,
+    /// Whether everything is asked for.
+    wildcard: bool,
+    /// What is asked for by name.
+    pub(super) names: BTreeSet<Arc<str>>,
+    /// Names whose resources at the viewer may not be the ones that it is told of now.
+    pub(super) due: BTreeSet<Arc<str>>,
+    /// Whether the first answer is still owed: it is sent also when it is empty.
+    pub(super) unanswered: bool,
+    /// The response that is on its way.
+    in_flight: Option<u64>,
+    progress: Counts,
+}
+
+/// What was sent and answered.
+#[derive(Debug, Default)]
+struct Counts {
+    sent: u64,
+    acked: u64,
+    nacks: u64,
+    last_nack: Option<Arc<str>>,
+    resources: u64,
+    removed: u64,
+}
+
+/// How far a viewer is with one kind.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Whether it asks for everything of this kind.
+    pub wildcard: bool,
+    /// How many names it asks for.
+    pub names: usize,
+    /// How many names wait to be sent.
+    pub due: usize,
+    /// The nonce of the last response; empty before the first.
+    pub sent: String,
+    /// The nonce of the last response that was taken; empty before the first.
+    pub acked: String,
+    /// How many resources were sent.
+    pub resources: u64,
+    /// How many removals were sent.
+    pub removed: u64,
+    /// How many responses were refused.
+    pub nacks: u64,
+    /// Why the last of them was refused.
+    pub last_nack: Option<Arc<str>>,
+}
+
+impl Subscription {
+    /// Takes in what a request subscribes to and no longer wants.
+    pub(super) fn ask(
+        &mut self,
+        kind: Kind,
+        request: &DeltaDiscoveryRequest,
+        offer: &Offer,
+        max_names: usize,
+    ) -> Result<(), Refusal> {
+        for name in &request.resource_names_unsubscribe {
+            self.forget(name);
+        }
+        let names = &request.resource_names_subscribe;
+        let first = !self.known && request.response_nonce.is_empty();
+        let bare = names.is_empty() && matches!(kind, Kind::Cluster | Kind::Listener);
+        let nothing = HashMap::new();
+        let versions = if first {
+            &request.initial_resource_versions
+        } else {
+            &nothing
+        };
+        if (first && bare) || names.iter().any(|name| name == "*") {
+            self.ask_for_all(kind, offer, versions);
+        }
+        for name in names.iter().filter(|name| *name != "*") {
+            if name.len() > MAX_NAME {
+                return Err(Refusal::LongName(name.len()));
+            }
+            let name = Arc::from(name.as_str());
+            self.unanswered |= first;
+            if !is_current(offer.get(kind, &name), versions, &name) {
+                self.due.insert(Arc::clone(&name));
+            }
+            self.names.insert(name);
+        }
+        self.known |= first;
+        if self.names.len() > max_names {
+            return Err(Refusal::TooManyNames(max_names));
+        }
+        Ok(())
+    }
+
+    /// Takes in the answer to a response.
+    pub(super) fn answer(&mut self, kind: Kind, number: u64, error: Option<String>) -> Heard {
+        if self.in_flight != Some(number) {
+            return Heard::Stale(kind);
+        }
+        self.in_flight = None;
+        let Some(mut text) = error else {
+            self.progress.acked = number;
+            return Heard::Ack(kind);
+        };
+        let end = (0..=MAX_NACK).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        self.progress.nacks += 1;
+        self.progress.last_nack = Some(text.as_str().into());
+        Heard::Nack(kind, text)
+    }
+
+    /// Remembers that these names changed, those of them that are asked for.
+    pub(super) fn owe(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+        let names = names.into_iter();
+        let asked = names.filter(|name| self.wildcard || self.names.contains(name));
+        self.due.extend(asked);
+    }
+
+    /// Whether something may be sent.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.in_flight.is_none() && (self.unanswered || !self.due.is_empty())
+    }
+
+    /// Remembers a response that is on its way, and what still waits.
+    pub(super) fn sent(
+        &mut self,
+        number: u64,
+        wait: BTreeSet<Arc<str>>,
+        resources: &[Resource],
+        removed: &[Arc<str>],
+    ) {
+        self.due = wait;
+        self.unanswered = false;
+        self.in_flight = Some(number);
+        self.progress.sent = number;
+        self.progress.resources += resources.len() as u64;
+        self.progress.removed += removed.len() as u64;
+    }
+
+    /// How far the viewer is; `None` if it asked for nothing.
+    pub(super) fn progress(&self, id: &str) -> Option<Progress> {
+        let nonce = |number: u64| match number {
+            0 => String::new(),
+            _ => format!("{id}-{number}"),
+        };
+        self.known.then(|| Progress {
+            wildcard: self.wildcard,
+            names: self.names.len(),
+            due: self.due.len(),
+            sent: nonce(self.progress.sent),
+            acked: nonce(self.progress.acked),
+            resources: self.progress.resources,
+            removed: self.progress.removed,
+            nacks: self.progress.nacks,
+            last_nack: self.progress.last_nack.clone(),
+        })
+    }
+
+    /// Everything is asked for; the viewer says that it has these versions.
+    fn ask_for_all(&mut self, kind: Kind, offer: &Offer, versions: &HashMap<String, String>) {
+        self.wildcard = true;
+        self.unanswered = true;
+        let missing =
+            (offer.names(kind)).filter(|name| !is_current(offer.get(kind, name), versions, name));
+        self.due.extend(missing.map(Arc::clone));
+        let gone = (versions.keys().map(|name| Arc::from(name.as_str())))
+            .filter(|name| offer.get(kind, name).is_none());
+        self.due.extend(gone);
+    }
+
+    fn forget(&mut self, name: &str) {
+        if name == "*" {
+            self.wildcard = false;
+            self.due.retain(|name| self.names.contains(name));
+            return;
+        }
+        self.names.remove(name);
+        if !self.wildcard {
+            self.due.remove(name);
+        }
+    }
+}
+
+/// Whether the viewer has the resource as it is now.
+fn is_current(
+    resource: Option<&Resource>,
+    versions: &HashMap<String, String>,
+    name: &Arc<str>,
+) -> bool {
+    let has = versions.get(&**name);
+    has.is_some_and(|has| resource.is_some_and(|resource| resource.version() == *has))
+}
+
+/// Longer than any name of ours: `outbound_.65535_._.` and a host of 253 bytes.
+const MAX_NAME: usize = 1024;
+
+/// How much of a refusal's text is kept.
+const MAX_NACK: usize = 2048;

@@ -1,0 +1,202 @@
+//! Finds everything that is wrong with a [`Config`], at once.
+
+use std::{fmt, net::SocketAddr, ops::Deref};
+
+use super::{Config, Source, Span, Xds};
+
+/// A configuration that a gateway can be started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validated(Config);
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The path of the field, such as `dial.attempts`.
+    pub path: String,
+    /// What is wrong, and what to write.
+    pub message: String,
+}
+
+impl Config {
+    /// Checks the whole of it.
+    ///
+    /// # Errors
+    /// Every problem, in the order of the file.
+    pub fn validate(self) -> Result<Validated, Vec<Problem>> {
+        let mut found = Vec::new();
+        self.names(&mut found);
+        self.source.check(&mut found);
+        self.bounds(&mut found);
+        if found.is_empty() {
+            Ok(Validated(self))
+        } else {
+            Err(found)
+        }
+    }
+
+    fn names(&self, found: &mut Vec<Problem>) {
+        for (path, name) in [
+            ("cluster", &self.cluster),
+            ("network", &self.network),
+            ("node.pod", &self.node.pod),
+            ("node.namespace", &self.node.namespace),
+            ("node.workload", &self.node.workload),
+        ] {
+            if name.is_empty() || name.contains(['~', ';', ' ']) {
+                let message = format!("`{name}` is no name: not empty, without '~', ';', ' '");
+                found.push(Problem::new(path, message));
+            }
+        }
+    }
+
+    fn bounds(&self, found: &mut Vec<Problem>) {
+        let mut within = |path: &str, is: usize, low: usize, high: usize| {
+            if !(low..=high).contains(&is) {
+                found.push(Problem::new(path, format!("{is} is not in {low}..={high}")));
+            }
+        };
+        within("workers", self.workers, 0, 1024);
+        within("hello.bytes", self.hello.bytes.0, 512, 65_536);
+        within(
+            "limits.connections",
+            self.limits.connections as usize,
+            1,
+            1 << 24,
+        );
+        within("dial.attempts", self.dial.attempts.into(), 1, 8);
+        within("relay.pipes", self.relay.pipes as usize, 0, 1 << 16);
+        for (path, span, least) in [
+            ("hello.timeout", self.hello.timeout, 1),
+            ("dial.timeout", self.dial.timeout, 1),
+            ("relay.idle", self.relay.idle, 1),
+            ("relay.keepalive", self.relay.keepalive, 1000),
+            ("relay.userTimeout", self.relay.user_timeout, 1),
+        ] {
+            within(path, span.milliseconds(), least, usize::MAX);
+        }
+    }
+}
+
+impl Deref for Validated {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0
+    }
+}
+
+impl Problem {
+    fn new(path: &str, message: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl Source {
+    fn check(&self, found: &mut Vec<Problem>) {
+        match (&self.xds, &self.file) {
+            (Some(xds), None) => xds.check(found),
+            (None, Some(_)) => {}
+            _ => found.push(Problem::new("source", "write exactly one of xds and file")),
+        }
+    }
+}
+
+impl Xds {
+    fn check(&self, found: &mut Vec<Problem>) {
+        let address = "source.xds.address";
+        let port = self.address.rsplit_once(':').map(|(_, port)| port);
+        if !port.is_some_and(|port| port.parse::<u16>().is_ok()) {
+            let message = format!("`{}` is no host:port", self.address);
+            found.push(Problem::new(address, message));
+        }
+        let tls = "source.xds.tls";
+        match (self.plain_text, &self.tls) {
+            (true, Some(_)) => {
+                found.push(Problem::new(tls, "plainText and tls exclude each other"))
+            }
+            (true, None) if !is_loopback(&self.address) => found.push(Problem::new(
+                "source.xds.plainText",
+                "only for a loopback address such as 127.0.0.1:15112",
+            )),
+            (false, None) => found.push(Problem::new(
+                tls,
+                "write tls: { directory: ... }, or plainText: true on loopback",
+            )),
+            (false, Some(_)) if self.identity.is_none() => found.push(Problem::new(
+                "source.xds.identity",
+                "name the control plane's identity, spiffe://<td>/ns/<namespace>/sa/<account>",
+            )),
+            _ => {}
+        }
+    }
+}
+
+impl Span {
+    fn milliseconds(self) -> usize {
+        usize::try_from(self.0.as_millis()).unwrap_or(usize::MAX)
+    }
+}
+
+fn is_loopback(address: &str) -> bool {
+    address
+        .parse::<SocketAddr>()
+        .is_ok_and(|address| address.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = include_str!("../../examples/eastwest.yaml");
+
+    #[test]
+    fn the_example_is_valid_and_names_every_default() {
+        let config: Config = serde_yaml_ng::from_str(GOOD).unwrap();
+        let valid = config.validate().unwrap();
+        assert_eq!(valid.hello, super::super::Hello::default());
+        assert_eq!(valid.limits, super::super::Limits::default());
+        assert_eq!(valid.dial, super::super::Dial::default());
+        assert_eq!(valid.relay, super::super::Relay::default());
+        assert_eq!(valid.drain, super::super::Drain::default());
+        assert_eq!(valid.listen, super::super::Listen::default());
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let mut config: Config = serde_yaml_ng::from_str(GOOD).unwrap();
+        config.cluster = String::new();
+        config.dial.attempts = 0;
+        config.hello.bytes = super::super::Bytes(1);
+        config.source.file = Some("routes.yaml".into());
+        let found = config.validate().unwrap_err();
+        let paths: Vec<_> = found.iter().map(|p| p.path.as_str()).collect();
+        assert_eq!(paths, ["cluster", "source", "hello.bytes", "dial.attempts"]);
+    }
+
+    #[test]
+    fn plain_text_is_for_loopback() {
+        let mut config: Config = serde_yaml_ng::from_str(GOOD).unwrap();
+        let xds = config.source.xds.as_mut().unwrap();
+        (xds.plain_text, xds.tls) = (true, None);
+        xds.address = "10.10.0.3:15112".to_owned();
+        let found = config.clone().validate().unwrap_err();
+        assert_eq!(found[0].path, "source.xds.plainText");
+        config.source.xds.as_mut().unwrap().address = "127.0.0.1:15112".to_owned();
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused() {
+        let text = GOOD.replace("accessLog:", "acessLog:");
+        assert!(serde_yaml_ng::from_str::<Config>(&text).is_err());
+    }
+}

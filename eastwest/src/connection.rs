@@ -1,0 +1,185 @@
+//! The life of one connection: hello, route, dial, relay, and the account of it.
+//!
+//! The account is given when the connection is dropped, so none is missing, whether it
+//! ended, was cut, or its task failed.
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
+
+use socket2::SockRef;
+use std::sync::Arc;
+use tokio::{net::TcpStream, time::Instant};
+
+use crate::{
+    access_log::Record,
+    admit::Admitted,
+    dial::dial,
+    error::Close,
+    passthrough,
+    relay::{Carried, Relay},
+    route::{self, Route, table::Held},
+    worker::Worker,
+};
+
+/// A client's connection, from accept to its end.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    worker: Rc<Worker>,
+    client: TcpStream,
+    peer: SocketAddr,
+    began: Instant,
+    /// Present while it counts against the limit.
+    admitted: Option<Admitted>,
+    /// A name without a route; else the route tells it.
+    strange_sni: Option<Box<str>>,
+    route: Option<Arc<Route>>,
+    link: Option<Link>,
+    carried: Carried,
+    close: Option<Close>,
+}
+
+/// The way to the endpoint.
+#[derive(Debug)]
+struct Link {
+    endpoint: TcpStream,
+    held: Held,
+    after: Duration,
+}
+
+impl Connection {
+    /// A connection that was accepted just now.
+    pub(crate) fn new(worker: &Rc<Worker>, client: TcpStream, peer: SocketAddr) -> Self {
+        worker.counters.accepted.add(1);
+        Self {
+            admitted: worker.shared.gate.enter(),
+            worker: Rc::clone(worker),
+            client,
+            peer,
+            began: Instant::now(),
+            strange_sni: None,
+            route: None,
+            link: None,
+            carried: Carried::default(),
+            close: None,
+        }
+    }
+
+    /// Lives it to its end.
+    pub(crate) async fn live(mut self) {
+        let close = match self.route_and_dial().await {
+            Ok(link) => self.relay(link).await,
+            Err(close) => close,
+        };
+        self.close = Some(close);
+    }
+
+    async fn route_and_dial(&mut self) -> Result<Link, Close> {
+        if self.admitted.is_none() {
+            return Err(Close::TooManyConnections);
+        }
+        let route = self.choose_route().await?;
+        let route = self.route.insert(route);
+        let (endpoint, held) = dial(&self.worker, route).await?;
+        let after = self.began.elapsed();
+        Ok(Link {
+            endpoint,
+            held,
+            after,
+        })
+    }
+
+    async fn choose_route(&mut self) -> Result<Arc<Route>, Close> {
+        let Self {
+            worker,
+            client,
+            strange_sni,
+            ..
+        } = self;
+        let limit = worker.shared.config.hello.timeout.0;
+        passthrough::hello(client, &worker.hello, limit, |hello| {
+            let chosen = route::choose(&worker.shared.table.load(), hello);
+            if chosen.is_err() {
+                *strange_sni = hello.sni.map(Box::from);
+            }
+            chosen
+        })
+        .await?
+    }
+
+    async fn relay(&mut self, link: Link) -> Close {
+        let link = self.link.insert(link);
+        let series = &link.held.endpoint().series;
+        let cell = series.cell(self.worker.index);
+        cell.opened.add(1);
+        let relay = Relay {
+            client: &self.client,
+            endpoint: &link.endpoint,
+            worker: &self.worker,
+            cell,
+            carried: &mut self.carried,
+        };
+        relay.run(self.worker.shared.config.relay.idle.0).await
+    }
+
+    /// Why it ended: if its task did not say, it was cut or the task failed.
+    fn reason(&self) -> Close {
+        let cut = match self.worker.cuts.borrow().is_some() {
+            true => Close::Drained,
+            false => Close::Dropped,
+        };
+        self.close.unwrap_or(cut)
+    }
+
+    fn count(&self, close: Close) {
+        self.worker.counters.closed[close.index()].add(1);
+        let index = self.worker.index;
+        if let Some(link) = &self.link {
+            return link.held.endpoint().series.cell(index).closed.add(1);
+        }
+        let Some(route) = &self.route else { return };
+        let series = match close {
+            Close::NoEndpoint => &route.without_endpoint,
+            _ => &route.unreachable,
+        };
+        series.cell(index).opened.add(1);
+        series.cell(index).closed.add(1);
+    }
+
+    fn record(&self, close: Close) -> Record {
+        let lasted = self.began.elapsed();
+        let endpoint = self.link.as_ref().map(|link| link.held.endpoint());
+        Record {
+            began: SystemTime::now() - lasted,
+            lasted,
+            connected_after: self.link.as_ref().map(|link| link.after),
+            peer: self.peer,
+            strange_sni: self.strange_sni.clone(),
+            route: self.route.clone(),
+            endpoint: endpoint.cloned(),
+            carried: self.carried,
+            close,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let close = self.reason();
+        self.count(close);
+        if close.resets() {
+            let sockets = [Some(&self.client), self.link.as_ref().map(|l| &l.endpoint)];
+            for socket in sockets.into_iter().flatten() {
+                // A socket that is gone already needs no reset.
+                let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            }
+        }
+        let record = self.record(close);
+        if close == Close::Drained {
+            self.worker.keep_cut(&record);
+        }
+        self.worker.log(record);
+    }
+}

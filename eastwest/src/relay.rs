@@ -1,0 +1,182 @@
+//! Carries the bytes of one connection both ways until both sides have ended.
+//!
+//! A connection that is idle owns no buffer and no pipe: it waits for readiness first.
+//! Short transfers go through a buffer that all connections of the worker share, long
+//! ones through a pipe lent for the moment ([`pace`] decides). An end of one half is
+//! passed on as an end of that half, a reset as a reset.
+
+mod flow;
+pub mod pace;
+pub mod pipe_pool;
+pub mod splice;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{Interest, Ready},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use self::flow::{Broken, Flow};
+use crate::{
+    error::{Close, Side},
+    metrics::Cell,
+    worker::Worker,
+};
+
+/// Both directions of a connection.
+pub(crate) struct Relay<'a> {
+    pub(crate) client: &'a TcpStream,
+    pub(crate) endpoint: &'a TcpStream,
+    pub(crate) worker: &'a Worker,
+    pub(crate) cell: &'a Cell,
+    pub(crate) carried: &'a mut Carried,
+}
+
+/// Bytes that reached the other side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// From the client to the endpoint.
+    pub received: u64,
+    /// From the endpoint to the client.
+    pub sent: u64,
+}
+
+impl Relay<'_> {
+    /// Carries until the end, whose reason it gives.
+    pub(crate) async fn run(self, idle: Duration) -> Close {
+        let mut both = Both {
+            up: Flow::default(),
+            down: Flow::default(),
+            relay: self,
+            moved_at: Instant::now(),
+            idle,
+        };
+        let (client, endpoint) = (both.relay.client, both.relay.endpoint);
+        let mut clock = pin!(sleep_until(both.moved_at + idle));
+        let mut client_error = pin!(client.ready(Interest::ERROR));
+        let mut endpoint_error = pin!(endpoint.ready(Interest::ERROR));
+        let mut fused = (false, false);
+        poll_fn(|cx| {
+            if let Poll::Ready(close) = both.poll(cx) {
+                return Poll::Ready(close);
+            }
+            // A flow that is blocked or ended does not read, and would see no reset.
+            if both.up.is_deaf() && !fused.0 && is_ready(client_error.as_mut(), cx) {
+                fused.0 = true;
+                if let Some(close) = both.reset(Side::Client, cx) {
+                    return Poll::Ready(close);
+                }
+            }
+            if both.down.is_deaf() && !fused.1 && is_ready(endpoint_error.as_mut(), cx) {
+                fused.1 = true;
+                if let Some(close) = both.reset(Side::Endpoint, cx) {
+                    return Poll::Ready(close);
+                }
+            }
+            both.poll_idle(clock.as_mut(), cx)
+        })
+        .await
+    }
+}
+
+/// The state of a relay at work.
+struct Both<'a> {
+    up: Flow,
+    down: Flow,
+    relay: Relay<'a>,
+    moved_at: Instant,
+    idle: Duration,
+}
+
+impl Both<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
+        let down = self.poll_down(cx);
+        let up = self.poll_up(cx);
+        let broken = match (down, up) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Close::Finished),
+            (Poll::Ready(Err(broken)), _) => broken.close(Side::Endpoint, Side::Client),
+            (_, Poll::Ready(Err(broken))) => {
+                // What the endpoint said before it broke is still the client's.
+                let _ = self.poll_down(cx);
+                broken.close(Side::Client, Side::Endpoint)
+            }
+            _ => return Poll::Pending,
+        };
+        Poll::Ready(broken)
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let Relay {
+            client,
+            endpoint,
+            worker,
+            ..
+        } = self.relay;
+        let before = self.up.moved();
+        let polled = self.up.poll(client, endpoint, worker, cx);
+        let bytes = self.up.moved() - before;
+        if bytes > 0 {
+            self.moved_at = Instant::now();
+            self.relay.carried.received += bytes;
+            self.relay.cell.received.add(bytes);
+        }
+        polled
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let Relay {
+            client,
+            endpoint,
+            worker,
+            ..
+        } = self.relay;
+        let before = self.down.moved();
+        let polled = self.down.poll(endpoint, client, worker, cx);
+        let bytes = self.down.moved() - before;
+        if bytes > 0 {
+            self.moved_at = Instant::now();
+            self.relay.carried.sent += bytes;
+            self.relay.cell.sent.add(bytes);
+        }
+        polled
+    }
+
+    /// What to do about an error announced on one side's socket.
+    fn reset(&mut self, side: Side, cx: &mut Context<'_>) -> Option<Close> {
+        if let Poll::Ready(close) = self.poll(cx) {
+            return Some(close);
+        }
+        let socket = match side {
+            Side::Client => self.relay.client,
+            _ => self.relay.endpoint,
+        };
+        let error = socket.take_error().ok()??;
+        Some(Broken::From(error).close(side, side))
+    }
+
+    /// The clock is moved only when it rings, not with every byte.
+    fn poll_idle(&self, mut clock: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Close> {
+        while clock.as_mut().poll(cx).is_ready() {
+            let due = self.moved_at + self.idle;
+            if due <= Instant::now() {
+                return Poll::Ready(Close::Idle);
+            }
+            clock.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+fn is_ready(
+    error: Pin<&mut impl Future<Output = std::io::Result<Ready>>>,
+    cx: &mut Context<'_>,
+) -> bool {
+    error.poll(cx).is_ready()
+}

@@ -1,0 +1,117 @@
+//! What the process around a gateway serves about it: readiness, metrics, debug views.
+
+use std::{sync::Arc, time::Instant};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    metrics::page,
+    route::{EndpointSpec, Route},
+    sync::standing::{Board, Standing},
+    worker::Shared,
+};
+
+/// A view of a gateway; cheap to clone, good from any thread.
+#[derive(Debug, Clone)]
+pub struct Status {
+    shared: Arc<Shared>,
+    board: Board,
+    stop: CancellationToken,
+}
+
+impl Status {
+    pub(crate) fn new(shared: &Arc<Shared>, board: &Board, stop: &CancellationToken) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            board: board.clone(),
+            stop: stop.clone(),
+        }
+    }
+
+    /// Whether new connections should come here: a complete table was had, and nobody
+    /// asked it to stop. A lost control plane does not change that.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        !self.stop.is_cancelled() && self.board.lock().complete
+    }
+
+    /// The metrics, as Prometheus reads them.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let standing = self.board.lock().clone();
+        let table = self.shared.table.load();
+        page::render(&self.shared.meter, &table, &standing, Instant::now())
+    }
+
+    /// A debug view: `routes`, `sync` or `connections`; none under any other name.
+    #[must_use]
+    pub fn debug(&self, path: &str) -> Option<Value> {
+        match path {
+            "routes" => Some(self.routes()),
+            "sync" => Some(sync(&self.board.lock(), Instant::now())),
+            "connections" => Some(self.connections()),
+            _ => None,
+        }
+    }
+
+    fn routes(&self) -> Value {
+        let table = self.shared.table.load();
+        let mut routes: Vec<&Arc<Route>> = table.routes().collect();
+        routes.sort_by_key(|route| Arc::clone(&route.spec().sni));
+        let routes: Vec<Value> = routes.into_iter().map(|route| view(route)).collect();
+        json!({ "routes": routes })
+    }
+
+    fn connections(&self) -> Value {
+        let meter = &self.shared.meter;
+        json!({
+            "open": meter.open(),
+            "accepted": meter.sum(|counters| &counters.accepted),
+            "limit": self.shared.config.limits.connections,
+        })
+    }
+}
+
+fn view(route: &Route) -> Value {
+    let spec = route.spec();
+    let endpoint = |(spec, endpoint): (&EndpointSpec, &Arc<crate::route::Endpoint>)| {
+        json!({
+            "address": spec.address,
+            "weight": spec.weight,
+            "priority": spec.priority,
+            "health": spec.health,
+            "workload": spec.workload,
+            "load": endpoint.load(),
+        })
+    };
+    let endpoints: Vec<Value> = spec
+        .endpoints
+        .iter()
+        .zip(route.endpoints())
+        .map(endpoint)
+        .collect();
+    json!({
+        "sni": spec.sni,
+        "alpn": spec.alpn,
+        "service": spec.service,
+        "endpoints": endpoints,
+    })
+}
+
+fn sync(standing: &Standing, now: Instant) -> Value {
+    let quarantine: Vec<Value> = standing
+        .quarantine
+        .iter()
+        .map(|((kind, name), why)| json!({ "type": kind, "name": name, "reason": why }))
+        .collect();
+    json!({
+        "connected": standing.connected,
+        "complete": standing.complete,
+        "ageMs": standing.age(now).map(|age| age.as_millis()),
+        "changed": standing.changed.map(|at| humantime::format_rfc3339_millis(at).to_string()),
+        "connections": standing.connections,
+        "lastError": standing.last_error,
+        "quarantine": quarantine,
+    })
+}

@@ -1,0 +1,74 @@
+//! Feeds the route table from its source: a control plane that speaks delta ADS, or a
+//! file.
+//!
+//! Runs on a thread of its own: nothing here delays a connection, and a connection
+//! never waits for it. The last table stays when the source is lost. What a source says
+//! is understood in pure files ([`session`], [`decode`], [`resources`],
+//! [`static_routes`]); [`stream`], [`connect`] and [`file`] do what those decide.
+
+pub mod backoff;
+pub(crate) mod connect;
+pub mod decode;
+pub(crate) mod file;
+pub mod resources;
+pub mod session;
+pub mod standing;
+pub mod static_routes;
+pub(crate) mod stream;
+
+use std::{io, sync::Arc};
+
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
+
+use self::standing::Board;
+use crate::{route::RouteSpec, worker::Shared};
+
+/// Where a source puts its routes, and says how it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Publisher {
+    shared: Arc<Shared>,
+    pub(crate) board: Board,
+}
+
+/// Runs the source on the thread at hand until it is cancelled.
+///
+/// # Errors
+/// When the runtime cannot be set up.
+pub(crate) fn run(publisher: &Publisher, cancel: &CancellationToken) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let source = &publisher.shared.config.source;
+    runtime.block_on(async {
+        let follow = async {
+            if let Some(path) = &source.file {
+                file::follow(path, publisher).await;
+            }
+            if let Some(xds) = &source.xds {
+                stream::follow(xds, publisher, cancel).await;
+            }
+        };
+        cancel.run_until_cancelled(follow).await;
+    });
+    Ok(())
+}
+
+impl Publisher {
+    pub(crate) fn new(shared: &Arc<Shared>, board: &Board) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            board: board.clone(),
+        }
+    }
+
+    /// Makes these the routes, all at once.
+    pub(crate) fn publish(&self, specs: impl IntoIterator<Item = Arc<RouteSpec>>) {
+        let next = self.shared.table.load().next(specs, &self.shared.meter);
+        self.shared.table.store(Arc::new(next));
+    }
+
+    pub(crate) fn config(&self) -> &crate::config::Config {
+        &self.shared.config
+    }
+}

@@ -1,0 +1,96 @@
+//! The endpoints of a cluster.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use envoy_types::pb::envoy::config::{
+    core::v3::{
+        Address, HealthStatus, SocketAddress, address::Address as AddressKind,
+        socket_address::PortSpecifier,
+    },
+    endpoint::v3::{
+        ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
+        lb_endpoint::HostIdentifier,
+    },
+};
+
+use super::{Unfit, message, metadata_text};
+use crate::route::{EndpointSpec, Health, Workload};
+
+/// What of an assignment decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assignment {
+    /// The endpoints that may be known.
+    pub endpoints: Vec<EndpointSpec>,
+    /// How many were left out: no address of ours, or not behind the mesh's own TLS.
+    pub left_out: usize,
+}
+
+impl Assignment {
+    /// Decodes an assignment. An endpoint without `tlsMode: istio` takes plain text, so
+    /// it is left out whatever its cluster is called.
+    ///
+    /// # Errors
+    /// [`Unfit::Undecodable`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unfit> {
+        let assignment: ClusterLoadAssignment = message(bytes)?;
+        let mut decoded = Self::default();
+        for locality in &assignment.endpoints {
+            for lb in &locality.lb_endpoints {
+                match endpoint(lb, locality) {
+                    Some(endpoint) => decoded.endpoints.push(endpoint),
+                    None => decoded.left_out += 1,
+                }
+            }
+        }
+        Ok(decoded)
+    }
+}
+
+fn endpoint(lb: &LbEndpoint, locality: &LocalityLbEndpoints) -> Option<EndpointSpec> {
+    let metadata = lb.metadata.as_ref();
+    let tls = metadata_text(metadata, "envoy.transport_socket_match", "tlsMode");
+    let workload = metadata_text(metadata, "istio", "workload").unwrap_or_default();
+    let weight = lb.load_balancing_weight.as_ref().map_or(1, |w| w.value);
+    let Some(HostIdentifier::Endpoint(Endpoint {
+        address: Some(address),
+        ..
+    })) = &lb.host_identifier
+    else {
+        return None;
+    };
+    tls.filter(|&mode| mode == "istio")?;
+    Some(EndpointSpec {
+        address: socket(address)?,
+        weight: NonZeroU32::new(weight)?,
+        priority: u8::try_from(locality.priority).ok()?,
+        health: health(lb.health_status()),
+        workload: Arc::new(Workload::from_metadata(workload)),
+    })
+}
+
+/// Only an IP address and a port: a name would let the control plane's DNS decide, a
+/// pipe or an internal address is no way to a pod.
+fn socket(address: &Address) -> Option<SocketAddr> {
+    let Some(AddressKind::SocketAddress(SocketAddress {
+        address,
+        port_specifier: Some(PortSpecifier::PortValue(port)),
+        ..
+    })) = &address.address
+    else {
+        return None;
+    };
+    let ip: IpAddr = address.parse().ok()?;
+    Some(SocketAddr::new(ip, u16::try_from(*port).ok()?))
+}
+
+fn health(status: HealthStatus) -> Health {
+    match status {
+        HealthStatus::Unknown | HealthStatus::Healthy | HealthStatus::Degraded => Health::Healthy,
+        HealthStatus::Draining => Health::Draining,
+        HealthStatus::Unhealthy | HealthStatus::Timeout => Health::Unhealthy,
+    }
+}

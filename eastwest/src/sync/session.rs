@@ -1,0 +1,291 @@
+//! One delta xDS stream, without the stream: which requests to send, and what a response
+//! may be answered with.
+//!
+//! An answer (ACK or NACK) exists only as an [`Answer`], which comes from a response to a
+//! type subscribed on this very stream, and is used up by answering: a NACK for anything
+//! else kills an istiod (`xds/delta.go`), so it cannot be written down here.
+//! Subscriptions go in requests of their own, without a nonce, because a request with an
+//! old nonce is thrown away whole.
+
+use std::collections::BTreeSet;
+
+use envoy_types::pb::{
+    envoy::{
+        config::core::v3::Node,
+        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
+    },
+    google::rpc::Status,
+};
+use serde::Serialize;
+
+/// The types of resources that a gateway asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// Services (CDS).
+    Cluster,
+    /// Doors (LDS).
+    Listener,
+    /// Endpoints (EDS).
+    Assignment,
+}
+
+/// The state of one stream.
+#[derive(Debug)]
+pub struct Session {
+    /// Sent with the first request only.
+    node: Option<Node>,
+    /// Kinds with a subscription on this stream.
+    subscribed: BTreeSet<Kind>,
+    /// Kinds that were answered on this stream.
+    answered: BTreeSet<Kind>,
+    /// Assignments subscribed by name.
+    names: BTreeSet<String>,
+}
+
+/// The right to answer one response, once.
+#[derive(Debug)]
+pub struct Answer<'s> {
+    /// An answer belongs to the stream that brought the response.
+    _session: &'s Session,
+    kind: Kind,
+    nonce: String,
+}
+
+/// What a response says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// The type of all its resources.
+    pub kind: Kind,
+    /// New and changed resources: name and bytes.
+    pub resources: Vec<(String, Vec<u8>)>,
+    /// Names that are gone.
+    pub removed: Vec<String>,
+    /// Whether this is the whole set: the first response to a wildcard on a stream. What
+    /// it does not name is gone.
+    pub whole: bool,
+}
+
+/// A response to something that was not asked for on this stream: not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a response of type `{0}` that was not asked for")]
+pub struct Unasked(pub String);
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Cluster, Self::Listener, Self::Assignment];
+
+    /// The type's URL on the wire.
+    #[must_use]
+    pub fn url(self) -> &'static str {
+        match self {
+            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Self::Assignment => {
+                "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+            }
+        }
+    }
+
+    /// The value of the metric label `type`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cluster => "cds",
+            Self::Listener => "lds",
+            Self::Assignment => "eds",
+        }
+    }
+
+    fn of(url: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.url() == url)
+    }
+}
+
+impl Session {
+    /// A stream on which nothing was said yet.
+    #[must_use]
+    pub fn new(node: Node) -> Self {
+        Self {
+            node: Some(node),
+            subscribed: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            names: BTreeSet::new(),
+        }
+    }
+
+    /// Asks for everything of a kind. A second time would make an istiod send all again,
+    /// so there is none.
+    pub fn everything(&mut self, kind: Kind) -> Option<DeltaDiscoveryRequest> {
+        let first = self.subscribed.insert(kind);
+        first.then(|| self.request(kind, vec!["*".to_owned()], Vec::new()))
+    }
+
+    /// Asks for exactly these assignments; nothing to send when that is so already. A
+    /// request without names would ask for all, so it is never made.
+    pub fn assignments(&mut self, wanted: BTreeSet<String>) -> Option<DeltaDiscoveryRequest> {
+        let subscribe: Vec<String> = wanted.difference(&self.names).cloned().collect();
+        let unsubscribe: Vec<String> = self.names.difference(&wanted).cloned().collect();
+        self.names = wanted;
+        if subscribe.is_empty() && unsubscribe.is_empty() {
+            return None;
+        }
+        self.subscribed.insert(Kind::Assignment);
+        Some(self.request(Kind::Assignment, subscribe, unsubscribe))
+    }
+
+    /// Takes a response.
+    ///
+    /// # Errors
+    /// [`Unasked`], when its type has no subscription on this stream.
+    pub fn receive(
+        &mut self,
+        response: DeltaDiscoveryResponse,
+    ) -> Result<(Answer<'_>, Update), Unasked> {
+        let kind = Kind::of(&response.type_url).filter(|kind| self.subscribed.contains(kind));
+        let Some(kind) = kind.filter(|_| !response.nonce.is_empty()) else {
+            return Err(Unasked(response.type_url));
+        };
+        let first = self.answered.insert(kind);
+        let update = Update {
+            kind,
+            resources: response.resources.into_iter().filter_map(body).collect(),
+            removed: response.removed_resources,
+            whole: first && kind != Kind::Assignment,
+        };
+        let answer = Answer {
+            _session: self,
+            kind,
+            nonce: response.nonce,
+        };
+        Ok((answer, update))
+    }
+
+    fn request(
+        &mut self,
+        kind: Kind,
+        subscribe: Vec<String>,
+        unsubscribe: Vec<String>,
+    ) -> DeltaDiscoveryRequest {
+        DeltaDiscoveryRequest {
+            node: self.node.take(),
+            type_url: kind.url().to_owned(),
+            resource_names_subscribe: subscribe,
+            resource_names_unsubscribe: unsubscribe,
+            ..Default::default()
+        }
+    }
+}
+
+impl Answer<'_> {
+    /// The response was taken.
+    #[must_use]
+    pub fn ack(self) -> DeltaDiscoveryRequest {
+        DeltaDiscoveryRequest {
+            type_url: self.kind.url().to_owned(),
+            response_nonce: self.nonce,
+            ..Default::default()
+        }
+    }
+
+    /// Parts of the response were refused; the rest of it was taken.
+    #[must_use]
+    pub fn nack(self, why: String) -> DeltaDiscoveryRequest {
+        let status = Status {
+            code: INVALID_ARGUMENT,
+            message: why,
+            ..Default::default()
+        };
+        DeltaDiscoveryRequest {
+            error_detail: Some(status),
+            ..self.ack()
+        }
+    }
+}
+
+/// A resource without a body only renews a lease that we do not keep.
+fn body(resource: Resource) -> Option<(String, Vec<u8>)> {
+    Some((resource.name, resource.resource?.value))
+}
+
+const INVALID_ARGUMENT: i32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(kind: Kind, nonce: &str) -> DeltaDiscoveryResponse {
+        DeltaDiscoveryResponse {
+            type_url: kind.url().to_owned(),
+            nonce: nonce.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_node_comes_first_and_once() {
+        let mut session = Session::new(Node::default());
+        assert!(session.everything(Kind::Cluster).unwrap().node.is_some());
+        assert!(session.everything(Kind::Listener).unwrap().node.is_none());
+        assert_eq!(session.everything(Kind::Cluster), None);
+    }
+
+    #[test]
+    fn an_answer_carries_the_nonce_and_nothing_else() {
+        let mut session = Session::new(Node::default());
+        let _ = session.everything(Kind::Cluster);
+        let (answer, _) = session.receive(response(Kind::Cluster, "n1")).unwrap();
+        let ack = answer.ack();
+        assert_eq!(
+            (ack.response_nonce.as_str(), &ack.error_detail),
+            ("n1", &None)
+        );
+        assert!(ack.resource_names_subscribe.is_empty());
+        let (answer, _) = session.receive(response(Kind::Cluster, "n2")).unwrap();
+        let nack = answer.nack("a".to_owned());
+        assert_eq!(nack.response_nonce, "n2");
+        assert_eq!(nack.error_detail.unwrap().message, "a");
+    }
+
+    #[test]
+    fn what_was_not_asked_for_on_this_stream_cannot_be_answered() {
+        let mut session = Session::new(Node::default());
+        let _ = session.everything(Kind::Cluster);
+        assert!(session.receive(response(Kind::Assignment, "n1")).is_err());
+        assert!(session.receive(response(Kind::Cluster, "")).is_err());
+        let mut strange = response(Kind::Cluster, "n1");
+        strange.type_url = "type.googleapis.com/other".to_owned();
+        assert!(session.receive(strange).is_err());
+    }
+
+    #[test]
+    fn only_the_first_response_to_a_wildcard_is_the_whole_set() {
+        let mut session = Session::new(Node::default());
+        let _ = session.everything(Kind::Cluster);
+        let _ = session.assignments(names(&["a"]));
+        let whole = |session: &mut Session, kind| {
+            let (_, update) = session.receive(response(kind, "n")).unwrap();
+            update.whole
+        };
+        assert!(whole(&mut session, Kind::Cluster));
+        assert!(!whole(&mut session, Kind::Cluster));
+        assert!(!whole(&mut session, Kind::Assignment));
+    }
+
+    #[test]
+    fn assignments_are_asked_for_by_difference_and_never_without_names() {
+        let mut session = Session::new(Node::default());
+        assert_eq!(session.assignments(names(&[])), None);
+        let first = session.assignments(names(&["a", "b"])).unwrap();
+        assert_eq!(first.resource_names_subscribe, ["a", "b"]);
+        assert_eq!(session.assignments(names(&["a", "b"])), None);
+        let second = session.assignments(names(&["b", "c"])).unwrap();
+        assert_eq!(second.resource_names_subscribe, ["c"]);
+        assert_eq!(second.resource_names_unsubscribe, ["a"]);
+        assert!(second.response_nonce.is_empty());
+    }
+}
