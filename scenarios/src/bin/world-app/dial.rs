@@ -1,12 +1,11 @@
 //! `tls-dial`: mesh TLS by hand, with the pod's own certificate. It verifies
 //! with rustls alone, so that it can witness for and against our own verifier.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
@@ -61,7 +60,10 @@ async fn dial(args: &Args) -> Result<Dialled> {
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let mut stream = match connector.connect(name, stream).await {
         Ok(stream) => stream,
-        Err(error) => return Ok(Dialled::failed("handshake", error.to_string())),
+        Err(error) => {
+            let reason = error.to_string().replace("unexpected error: ", "");
+            return Ok(Dialled::failed("handshake", reason));
+        }
     };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let identity = certificates
@@ -151,8 +153,7 @@ impl ServerCertVerifier for Witness {
             return Ok(ServerCertVerified::assertion());
         }
         let reason = format!("it is {}, not {}", found.join(" "), self.expected);
-        let reason = OtherError(Arc::new(io::Error::other(reason)));
-        Err(CertificateError::Other(reason).into())
+        Err(Error::General(reason))
     }
 
     fn verify_tls12_signature(
