@@ -87,16 +87,24 @@ impl Load {
 }
 
 impl Answers {
-    /// What became of `count` requests that `pod` sends to `host`, four at a time.
+    /// What became of `count` requests that `pod` sends to `host`, so many at once.
+    /// One at a time, a balancer that looks at load (Envoy's least request) sees
+    /// only weights, and one connection carries all that goes to one address.
     ///
     /// # Errors
     /// When the client fails.
-    pub async fn of_requests(pod: &Pod, host: &str, count: usize) -> Result<Self> {
-        let count = count.to_string();
-        Self::parse(
-            &pod.run(&["load", "--host", host, "--count", &count])
-                .await?,
-        )
+    pub async fn of_requests(pod: &Pod, host: &str, count: usize, at_once: usize) -> Result<Self> {
+        let (count, at_once) = (count.to_string(), at_once.to_string());
+        let arguments = [
+            "load",
+            "--host",
+            host,
+            "--count",
+            &count,
+            "--at-once",
+            &at_once,
+        ];
+        Self::parse(&pod.run(&arguments).await?)
     }
 
     /// From the client's lines.

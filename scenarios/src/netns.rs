@@ -138,7 +138,9 @@ impl Bridge {
     /// When `ip` refuses.
     pub fn create(home: &Netns, name: &'static str, address: Option<&str>) -> Result<Self> {
         let mut lines = vec![
-            format!("link add name {name} type bridge"),
+            // Unless it is given one, a bridge takes the lowest address of its ports,
+            // another one whenever a port comes or goes: its neighbours lose it.
+            format!("link add name {name} address {BRIDGE_MAC} type bridge"),
             format!("link set dev {name} up"),
         ];
         lines.extend(address.map(|address| format!("address add {address} dev {name}")));
@@ -197,3 +199,5 @@ fn batch(options: &[&str], lines: &[String]) -> Result<()> {
     }
     Ok(())
 }
+
+const BRIDGE_MAC: &str = "02:00:00:00:00:01";

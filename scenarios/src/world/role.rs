@@ -134,7 +134,7 @@ impl Seat<'_> {
                 "1",
                 "--disable-hot-restart",
                 "--log-level",
-                "info",
+                "warning",
             ],
         );
         Ok(Outfit {

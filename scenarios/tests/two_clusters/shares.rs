@@ -44,7 +44,7 @@ pub(super) async fn follow_the_pods(
 /// All requests are answered, v2's share being what its pods make it.
 async fn is_shared(world: &World, promised: f64, report: &Report) -> Result<()> {
     let client = world.cluster("c1").pod("client")?;
-    let answers = Answers::of_requests(client, HELLOWORLD, REQUESTS).await?;
+    let answers = Answers::of_requests(client, HELLOWORLD, REQUESTS, 1).await?;
     let lost = answers.lost();
     ensure!(
         lost.is_empty(),
@@ -64,9 +64,11 @@ async fn is_shared(world: &World, promised: f64, report: &Report) -> Result<()> 
     Ok(())
 }
 
+/// Connections, not requests, are what a gateway shares out: it takes several to
+/// reach every pod behind it.
 async fn every_pod_serves(world: &World) -> Result<()> {
     let client = world.cluster("c1").pod("client")?;
-    let answers = Answers::of_requests(client, HELLOWORLD, 200).await?;
+    let answers = Answers::of_requests(client, HELLOWORLD, 200, 12).await?;
     let by_pod = answers.by_pod();
     for pod in world.cluster("c2").pods_of("helloworld-v2") {
         ensure!(

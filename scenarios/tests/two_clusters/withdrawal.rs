@@ -67,7 +67,7 @@ async fn export_ends(world: &World, report: &Report) -> Result<()> {
 
     let mut load = begin(world).await?;
     report.when("the export label of helloworld is removed in c2");
-    let written = c2.export("sample", "helloworld", false).await?;
+    let closed = c2.export("sample", "helloworld", false).await?;
     let start = Instant::now();
     let refusal = eventually("c2's gateway closes the name", LIMIT, async || {
         let after = dial(c1, client, gateway).await?;
@@ -85,7 +85,7 @@ async fn export_ends(world: &World, report: &Report) -> Result<()> {
     ));
 
     tokio::time::sleep((LIMIT + Duration::from_secs(1)).saturating_sub(start.elapsed())).await;
-    let delay = gone(&load.so_far()?, "v2", written)?;
+    let delay = gone(&load.so_far()?, "v2", closed)?;
     report.measured("from the API write to v2's last answer", delay, PROMISE);
 
     report.when("the label is back");
@@ -95,10 +95,17 @@ async fn export_ends(world: &World, report: &Report) -> Result<()> {
     weighs(world, 1, 3).await?;
     // Unlike a pod that ends, a name that is closed at once refuses callers that
     // have not heard of it yet.
-    let lost = load.finish().await?.lost().len();
+    let answers = load.finish().await?;
+    let lost = answers.lost();
+    let late = answers.after(closed + LIMIT);
+    ensure!(
+        late.lost().is_empty(),
+        "still refused: {:?}",
+        late.lost()[0]
+    );
     report.measured(
         "requests lost in the meantime",
-        lost,
+        lost.len(),
         "only those on their way",
     );
     Ok(())

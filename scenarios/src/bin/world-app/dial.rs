@@ -60,7 +60,10 @@ async fn dial(args: &Args) -> Result<Dialled> {
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let mut stream = match connector.connect(name, stream).await {
         Ok(stream) => stream,
-        Err(error) => return Ok(Dialled::failed("handshake", error.to_string())),
+        Err(error) => {
+            let reason = error.to_string().replace("unexpected error: ", "");
+            return Ok(Dialled::failed("handshake", reason));
+        }
     };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let identity = certificates
@@ -149,11 +152,8 @@ impl ServerCertVerifier for Witness {
         if found == [self.expected.clone()] {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(Error::General(format!(
-            "it is {}, not {}",
-            found.join(" "),
-            self.expected
-        )))
+        let reason = format!("it is {}, not {}", found.join(" "), self.expected);
+        Err(Error::General(reason))
     }
 
     fn verify_tls12_signature(

@@ -23,8 +23,8 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Whom to ask, and how often: `count` requests one after another on each of
-/// `concurrency` lines, or one every `every-ms` until told to stop.
+/// Whom to ask, and how often: `count` requests, `at-once` of
+/// them at a time, or one every `every-ms` until told to stop.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The name that the sidecar routes by.
@@ -36,8 +36,8 @@ pub(crate) struct Args {
         required_unless_present = "every_ms"
     )]
     count: Option<usize>,
-    #[arg(long, default_value_t = 4)]
-    concurrency: usize,
+    #[arg(long, default_value_t = 1)]
+    at_once: usize,
     #[arg(long)]
     every_ms: Option<u64>,
     /// After this long without an answer a request is lost.
@@ -70,16 +70,16 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         run: std::process::id(),
     });
     match (args.count, args.every_ms) {
-        (Some(count), _) => many(&caller, count, args.concurrency).await,
+        (Some(count), _) => many(&caller, count, args.at_once).await,
         (None, Some(every)) => steady(&caller, Duration::from_millis(every)).await,
         (None, None) => bail!("neither a count nor a pace"),
     }
 }
 
-async fn many(caller: &Arc<Caller>, count: usize, concurrency: usize) -> Result<()> {
+async fn many(caller: &Arc<Caller>, count: usize, at_once: usize) -> Result<()> {
     let mut waiting = JoinSet::new();
     for number in 0..count {
-        if waiting.len() >= concurrency {
+        if waiting.len() >= at_once {
             tell(waiting.join_next().await)?;
         }
         let caller = Arc::clone(caller);
