@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-#[expect(clippy::expect_used, reason = "a test without cargo has nothing to say")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test without cargo has nothing to say"
+)]
 /// Names of all crates that `--features eastwest` alone links.
 fn crates_of_the_gateway() -> Vec<String> {
     let output = Command::new(env!("CARGO"))

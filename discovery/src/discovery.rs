@@ -1,9 +1,8 @@
 //! Starts a discovery and waits for its end.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trust::{store::WorkloadCredential, tls::LiveCredential};
 
@@ -12,12 +11,7 @@ use crate::{
     error::Error,
     ingest::Ingest,
     metrics,
-    serve::xds::{
-        Listeners, Server, Settings,
-        audience::Audience,
-        catalog::Ground,
-        viewer::{Admission, GatewayAccount},
-    },
+    serve::xds::{Listeners, Server, Settings, audience::Audience},
     status::StatusHandle,
 };
 
@@ -43,14 +37,24 @@ pub struct Status {
 /// there is no usable way to the own cluster.
 pub async fn start(config: Validated, cancel: CancellationToken) -> Result<Discovery, Error> {
     let tasks = TaskTracker::new();
-    let listeners = listeners(&config, &tasks, &cancel).await?;
+    let live = match &config.tls {
+        Some(tls) => Some(LiveCredential::new(WorkloadCredential::read(
+            &tls.directory,
+        )?)),
+        None => None,
+    };
+    let listeners = Listeners::bind(&config.listen, live.as_ref()).await?;
     let ingest = Ingest::start(config.clone(), cancel.clone()).await?;
-    let server = Server::new(settings(&config), ingest.mesh());
+    let server = Server::new(Settings::of(&config), ingest.mesh());
     let status = Status {
         ingest: ingest.status(),
         audience: server.audience(),
     };
-    tasks.spawn(server.run(listeners, cancel));
+    tasks.spawn(server.run(listeners, cancel.clone()));
+    if let (Some(tls), Some(live)) = (&config.tls, live) {
+        let directory = tls.directory.clone();
+        tasks.spawn(async move { live.follow(directory, cancel).await });
+    }
     tasks.close();
     Ok(Discovery {
         ingest,
@@ -106,56 +110,4 @@ impl Status {
             _ => None,
         }
     }
-}
-
-fn settings(config: &Validated) -> Settings {
-    let account = |account: &crate::config::GatewayAccount| GatewayAccount {
-        namespace: account.namespace.clone(),
-        service_account: account.service_account.clone(),
-    };
-    let ground = Ground {
-        cluster: config.cluster.clone(),
-        network: config.network.clone(),
-        domain: config.cluster_domain.as_str().into(),
-    };
-    let admission = Admission {
-        cluster: config.cluster.clone(),
-        gateways: config.gateways.iter().map(account).collect(),
-    };
-    Settings::new(ground, admission)
-}
-
-/// Binds what the configuration names; the credential is followed from then on.
-async fn listeners(
-    config: &Validated,
-    tasks: &TaskTracker,
-    cancel: &CancellationToken,
-) -> Result<Listeners, Error> {
-    let mut listeners = Listeners::default();
-    if let (Some(address), Some(tls)) = (config.listen.xds, &config.tls) {
-        let listener = bind("listen.xds", address).await?;
-        let live = credential(&tls.directory)?;
-        listeners = listeners.tls(listener, &live)?;
-        let (directory, cancel) = (tls.directory.clone(), cancel.clone());
-        tasks.spawn(async move { live.follow(directory, cancel).await });
-    }
-    if let Some(address) = config.listen.xds_plain_text {
-        let listener = bind("listen.xdsPlainText", address).await?;
-        listeners = listeners.plain_text(listener)?;
-    }
-    Ok(listeners)
-}
-
-fn credential(directory: &Path) -> Result<LiveCredential, Error> {
-    Ok(LiveCredential::new(WorkloadCredential::read(directory)?))
-}
-
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| Error::Listen {
-            setting,
-            address,
-            source,
-        })
 }

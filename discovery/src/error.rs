@@ -1,7 +1,7 @@
 //! What can go wrong before discovery runs. Afterwards nothing ends it: a fault of a peer is
 //! a state that is shown, not an error.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 pub use crate::cluster::Flaw;
 
@@ -28,16 +28,6 @@ pub enum Error {
         server: String,
         /// What the TLS library says.
         reason: String,
-    },
-    /// An address is not to be had.
-    #[error("{setting}: cannot listen on {address}: {source}; free it or set another")]
-    Listen {
-        /// The setting that names it.
-        setting: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
     },
     /// The credential of our own servers is not usable.
     #[error("tls.directory: {0}")]
