@@ -23,6 +23,7 @@ where
 {
     let mut builder = match threads {
         Threads::One => Builder::new_current_thread(),
+        #[cfg(feature = "discovery")]
         Threads::PerCore => Builder::new_multi_thread(),
     };
     let runtime = builder
@@ -47,6 +48,7 @@ pub(crate) enum Threads {
     /// One: for roles that bring their own, or have little to do.
     One,
     /// One per core.
+    #[cfg(feature = "discovery")]
     PerCore,
 }
 

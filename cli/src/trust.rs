@@ -85,7 +85,7 @@ struct Issue {
     /// Directory of the CA that signs.
     #[arg(long, value_name = "DIR")]
     ca: PathBuf,
-    /// Who it is for: spiffe://<trust domain>/ns/<namespace>/sa/<service account>.
+    /// Who it is for: `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT`.
     #[arg(long, value_name = "SPIFFE-ID")]
     identity: SpiffeId,
     /// Leaf directory to write, or to replace.

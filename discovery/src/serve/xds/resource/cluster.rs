@@ -88,8 +88,23 @@ fn by_assignment(name: &str) -> cluster::Cluster {
             eds_config: Some(ads()),
             service_name: name.to_owned(),
         }),
+        lb_config: Some(by_weight()),
         ..of_type(name, cluster::cluster::DiscoveryType::Eds)
     }
+}
+
+/// Least request, but by weight alone where weights differ: a gateway's weight is the number
+/// of pods behind it, and Envoy would lower it for each request in flight as if they all
+/// went to one pod.
+fn by_weight() -> cluster::cluster::LbConfig {
+    let bias = core::RuntimeDouble {
+        default_value: 0.0,
+        runtime_key: "isthmus.active_request_bias".to_owned(),
+    };
+    cluster::cluster::LbConfig::LeastRequestLbConfig(cluster::cluster::LeastRequestLbConfig {
+        active_request_bias: Some(bias),
+        ..Default::default()
+    })
 }
 
 fn of_type(name: &str, discovery: cluster::cluster::DiscoveryType) -> cluster::Cluster {
