@@ -1,6 +1,6 @@
 //! What goes into a certificate: one profile for each place in the hierarchy.
 //!
-//! [`Plan::new`] decides names and dates from its arguments alone; [`sign`] puts a decided plan
+//! [`Plan::new`] decides names and dates from its arguments alone; `sign` puts a decided plan
 //! under a signer's key. Leaf shapes are those of Istio's CA (`security/pkg/pki/ca`): empty
 //! subject and therefore a critical alternative name, validity from two minutes ago.
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, PublicKey,
-    SanType,
+    PublicKeyData, SanType,
 };
 use rustls::pki_types::{CertificateSigningRequestDer, pem::PemObject};
 
@@ -67,6 +67,12 @@ impl Request {
         pem::encode_config(&block, crate::key::PEM_LINES)
     }
 
+    /// The public key that is to be certified (DER, SubjectPublicKeyInfo).
+    #[must_use]
+    pub fn public(&self) -> Vec<u8> {
+        self.public_key.subject_public_key_info()
+    }
+
     #[cfg(feature = "ca")]
     pub(crate) fn public_key(&self) -> &PublicKey {
         &self.public_key
@@ -105,7 +111,7 @@ mod tests {
         let key = Key::generate().unwrap();
         let request = Request::new(&key, Subject::Ca("c1")).unwrap();
         let again = Request::from_pem(request.to_pem().as_bytes(), "test").unwrap();
-        assert_eq!(again.public_key, request.public_key);
+        assert_eq!(again.public(), key.public());
 
         let mut bytes = request.der.to_vec();
         let name = bytes.windows(2).position(|w| w == b"c1").unwrap();

@@ -1,6 +1,6 @@
 use std::{io, time::Duration};
 
-use rustls::pki_types::ServerName;
+use rustls::{HandshakeKind, pki_types::ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ fn exactly(account: &str) -> Peers {
 struct Meeting {
     client: io::Result<(SpiffeId, Option<Vec<u8>>)>,
     server: io::Result<SpiffeId>,
+    /// Full or resumed, for the server.
+    kind: Option<HandshakeKind>,
 }
 
 impl Meeting {
@@ -66,15 +68,21 @@ async fn meet(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Meeting {
         let server = peer_identity(session.peer_certificates().unwrap()).unwrap();
         Ok((server, session.alpn_protocol().map(<[u8]>::to_vec)))
     };
+    let mut kind = None;
     let answering = async {
         let mut tls = TlsAcceptor::from(server).accept(far).await?;
         tls.read_u8().await?;
         tls.write_all(b"!").await?;
         let (_, session) = tls.get_ref();
+        kind = session.handshake_kind();
         Ok(peer_identity(session.peer_certificates().unwrap()).unwrap())
     };
     let (client, server) = tokio::join!(calling, answering);
-    Meeting { client, server }
+    Meeting {
+        client,
+        server,
+        kind,
+    }
 }
 
 #[tokio::test]
@@ -197,8 +205,21 @@ async fn a_config_uses_the_bundle_and_the_leaf_of_the_moment() {
         .refusal_at_client();
     assert!(matches!(refusal, Refusal::UnknownRoot { .. }), "{refusal}");
     here.replace(credential(&new, "client"));
-    // No session of the past is resumed.
     assert!(meet(client, server).await.is_good());
+}
+
+#[tokio::test]
+async fn a_session_is_not_resumed_even_if_the_client_would() {
+    let root = root();
+    let (here, there) = (live(&root, "client"), live(&root, "server"));
+    let server = server_config(&there, exactly("client"), ISTIO).unwrap();
+    let mut client = Arc::unwrap_or_clone(client_config(&here, exactly("server"), ISTIO).unwrap());
+    client.resumption = Resumption::in_memory_sessions(8);
+    let client = Arc::new(client);
+    for _ in 0..3 {
+        let meeting = meet(Arc::clone(&client), Arc::clone(&server)).await;
+        assert_eq!(meeting.kind, Some(HandshakeKind::Full));
+    }
 }
 
 #[tokio::test]
