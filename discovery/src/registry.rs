@@ -222,7 +222,7 @@ impl Audience for Ear {
         self.out.send(change).await.map_err(|_| Closed)
     }
 
-    async fn may_replace(&mut self) -> Result<(), Failure> {
+    async fn verify(&mut self) -> Result<(), Failure> {
         self.own.verify(&self.client, self.limit).await
     }
 

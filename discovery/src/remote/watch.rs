@@ -69,8 +69,9 @@ pub(crate) trait Audience: Send {
         change: Change<Self::Fact>,
     ) -> impl Future<Output = Result<(), Closed>> + Send;
 
-    /// Asked before a whole list is handed over: it may come from somebody else.
-    fn may_replace(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Asked before a whole list is handed over, and before a watch goes on: the answers may
+    /// come from somebody else.
+    fn verify(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The watch runs.
     fn following(&mut self);
@@ -191,7 +192,7 @@ where
                 return Err(self.torn(Failure::local("a list without a resourceVersion")));
             }
             audience
-                .may_replace()
+                .verify()
                 .await
                 .map_err(|failure| self.torn(failure))?;
             let found = std::mem::take(&mut self.found);
@@ -213,6 +214,9 @@ where
     ) -> Result<(), Stop> {
         let length = self.backoff.watch_for();
         let begun = Instant::now();
+        if let Err(failure) = audience.verify().await {
+            return self.broken(failure);
+        }
         let mut events = match self.open(since, length).await {
             Ok(events) => events,
             Err(failure) => return self.broken(failure),
