@@ -82,9 +82,14 @@ impl Catalog {
         }
     }
 
-    /// The catalog of `mesh`. What `mesh` shares with the mesh before is shared here too.
+    /// The catalog of `mesh`; `None` when `mesh` does not know the own cluster: that says
+    /// nothing, and what was known stays. What `mesh` shares with the mesh before is shared
+    /// here too.
     #[must_use]
-    pub fn next(&self, mesh: &Arc<Mesh>) -> Self {
+    pub fn next(&self, mesh: &Arc<Mesh>) -> Option<Self> {
+        if !mesh.clusters.contains_key(&self.ground.cluster) {
+            return None;
+        }
         let mut next = self.clone();
         next.mesh = Arc::clone(mesh);
         next.gateways = Gateways::of(mesh);
@@ -110,7 +115,7 @@ impl Catalog {
                 ..Book::default()
             });
         }
-        next
+        Some(next)
     }
 
     /// Whether it says anything: before the own cluster was heard of it does not, and

@@ -162,7 +162,7 @@ struct Shared {
     cancel: CancellationToken,
 }
 
-/// Makes a catalog of each mesh, the newest. One that says nothing is not published.
+/// Makes a catalog of each mesh, the newest, unless it says nothing.
 async fn keep_catalog(
     mut mesh: watch::Receiver<Arc<Mesh>>,
     catalog: watch::Sender<Arc<Catalog>>,
@@ -172,8 +172,7 @@ async fn keep_catalog(
         loop {
             let newest = Arc::clone(&mesh.borrow_and_update());
             let before = Arc::clone(&catalog.borrow());
-            let next = before.next(&newest);
-            if next.is_ready() {
+            if let Some(next) = before.next(&newest) {
                 catalog.send_replace(Arc::new(next));
             }
             if mesh.changed().await.is_err() {

@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::{
     service::discovery::v3::DeltaDiscoveryResponse,
 };
 use prost::Message;
+use serde_json::json;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use self::world::{GATEWAY, SIDECAR, World, leaf, mesh, names};
@@ -138,6 +139,10 @@ async fn nobody_is_told_that_there_is_nothing_before_anything_is_known() {
     let world = World::start(Mesh::default()).await;
     let mut stream = world.gateway().await;
     stream.ask(Cluster, &[]).await;
+    // The only thread is here: who is seated has done all that it can do now.
+    while world.audience.debug()["viewers"] == json!([]) {
+        tokio::task::yield_now().await;
+    }
     world.mesh.send_replace(Arc::new(mesh(Export::Everyone, 1)));
     assert_eq!(names(&stream.take(Cluster).await), [SNI]);
 }
