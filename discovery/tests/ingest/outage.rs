@@ -112,3 +112,13 @@ async fn the_own_api_server_may_die_too() {
         .await;
     world.end().await;
 }
+
+#[tokio::test]
+async fn an_event_is_a_proof_of_life() {
+    let world = World::without_heartbeats().await;
+    let age = |c2: &serde_json::Value| c2["proofOfLifeAgeMs"].as_u64().unwrap();
+    world.until_status(|c2| age(c2) > 500).await;
+    world.c2.apply(PODS, pod("c2-b", "10.0.0.2"));
+    world.until_status(|c2| age(c2) < 500).await;
+    world.end().await;
+}
