@@ -164,6 +164,23 @@ impl State {
         self.watches.insert(kind, Watch::Absent { reason });
     }
 
+    /// We may not read a kind; says whether it is done without. An API server that starts
+    /// refuses what it allows a moment later, so only when that lasts.
+    pub(crate) fn denied(&mut self, now: Instant, kind: Kind, reason: String) -> bool {
+        let lasts = match self.watches.get(&kind) {
+            Some(Watch::Absent { .. }) => true,
+            Some(Watch::Failing { since, .. }) => {
+                now.saturating_duration_since(*since) >= self.stale_after
+            }
+            _ => false,
+        };
+        match lasts {
+            true => self.absent(kind, reason),
+            false => self.failing(now, kind, reason),
+        }
+        lasts
+    }
+
     /// A kind is cut off.
     pub(crate) fn failing(&mut self, now: Instant, kind: Kind, reason: String) {
         let since = match self.watches.get(&kind) {

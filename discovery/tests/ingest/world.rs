@@ -13,9 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api_server::{
-    ApiServer, Asked, NAMESPACES, PODS, SECRETS, SERVICE_EXPORTS, SERVICES, SLICES,
-};
+use crate::api_server::{ApiServer, Asked, MCS, NAMESPACES, PODS, SECRETS, SERVICES, SLICES};
 
 /// The own cluster `c1`, the peer `c2`, and a running ingest.
 pub(crate) struct World {
@@ -49,7 +47,7 @@ impl World {
         let (c1, c2) = (cluster("uid-1", "t1").await, cluster("uid-2", "t2").await);
         put_secret(&c1, "c2", &kubeconfig(&c2, "t2"));
         // What is absent is asked for again and again.
-        c2.install(SERVICE_EXPORTS);
+        c2.install(MCS);
         let world = Self::over(c1, c2, "interval: 10m, timeout: 500ms, staleAfter: 11m").await;
         let complete = |mesh: &Mesh| pods(mesh, "c2") == set(&["c2-a"]);
         world.until(complete).await;
