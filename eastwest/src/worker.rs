@@ -151,7 +151,9 @@ impl Worker {
     }
 
     fn begin(self: &Rc<Self>, connections: &mut JoinSet<()>, client: TcpStream, peer: SocketAddr) {
-        connections.spawn_local(Connection::new(self, client, peer).live());
+        if let Some(connection) = Connection::admit(self, client, peer) {
+            connections.spawn_local(connection.live());
+        }
     }
 
     /// Out of descriptors or memory: waits for connections to end. Everything else is

@@ -57,12 +57,20 @@ impl Config {
         };
         within("workers", self.workers, 0, 1024);
         within("hello.bytes", self.hello.bytes.0, 512, 65_536);
-        within(
-            "limits.connections",
-            self.limits.connections as usize,
-            1,
-            1 << 24,
-        );
+        for (path, is) in [
+            ("limits.connections", self.limits.connections),
+            (
+                "limits.connectionsPerSource",
+                self.limits.connections_per_source,
+            ),
+            ("limits.waitingHellos", self.limits.waiting_hellos),
+            (
+                "limits.waitingHellosPerSource",
+                self.limits.waiting_hellos_per_source,
+            ),
+        ] {
+            within(path, is as usize, 1, 1 << 24);
+        }
         within("dial.attempts", self.dial.attempts.into(), 1, 8);
         within("relay.pipes", self.relay.pipes as usize, 0, 1 << 16);
         for (path, span, least, most) in [
