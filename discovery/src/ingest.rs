@@ -1,6 +1,10 @@
 //! From API servers to the picture: what runs, and how it ends.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -14,10 +18,15 @@ use crate::{
     error::Error,
     merge::{Effect, Merge, Rules},
     metrics::Metrics,
-    model::Mesh,
+    model::{ClusterId, Mesh},
     pace::Pace,
     registry::{self, Registry},
     remote::{Observation, Remote, Settings},
+    snapshot::{
+        Known, Origin, Snapshot, Terms,
+        file::{Found, Store},
+        keeper::Keeper,
+    },
     status::{Board, StatusHandle},
 };
 
@@ -48,12 +57,30 @@ impl Ingest {
             out,
         };
         let board = Arc::new(Board::default());
+        let (known, keeping) = watch::channel(None);
+        let tasks = TaskTracker::new();
+        let remembered = match &config.state {
+            Some(state) => {
+                let keeper = Keeper {
+                    store: Store::new(&state.directory),
+                    terms: Terms::of(&config),
+                    every: state.every,
+                    board: Arc::clone(&board),
+                    metrics: Arc::clone(&metrics),
+                    known: keeping,
+                };
+                let remembered = recall(&keeper).await;
+                tasks.spawn(keeper.run(cancel.clone()));
+                remembered
+            }
+            None => None,
+        };
         let unknown = Mesh {
             missing: BTreeSet::from([config.cluster.clone()]),
             ..Mesh::default()
         };
         let (sender, mesh) = watch::channel(Arc::new(unknown));
-        let picture = Picture {
+        let mut picture = Picture {
             merge: Merge::new(Rules::from(&*config)),
             pace: Pace::new(config.push, Instant::now()),
             push: config.push,
@@ -64,8 +91,12 @@ impl Ingest {
             settled: Instant::now(),
             unsettled: None,
             tallied: true,
+            known,
+            origins: None,
         };
-        let tasks = TaskTracker::new();
+        if let Some(snapshot) = remembered {
+            picture.restore(*snapshot);
+        }
         tasks.spawn(picture.run(inbox, cancel.clone()));
         let remote = Remote::start(&config.cluster, target, &settings).await?;
         let watched = Arc::clone(remote.watched());
@@ -134,6 +165,10 @@ struct Picture {
     unsettled: Option<Instant>,
     /// Whether the numbers are those of this moment.
     tallied: bool,
+    /// What to keep over a restart.
+    known: watch::Sender<Option<Known>>,
+    /// How clusters were known at the last look, once the members were.
+    origins: Option<BTreeMap<ClusterId, Origin>>,
 }
 
 impl Picture {
@@ -157,6 +192,18 @@ impl Picture {
         }
     }
 
+    /// Takes in what is remembered, and publishes it if no member is missing.
+    fn restore(&mut self, snapshot: Snapshot) {
+        let now = Instant::now();
+        self.merge.restore(snapshot);
+        self.note(now, Effect::Addition);
+        self.board.recalled();
+        if self.merge.is_complete() {
+            self.publish(now);
+        }
+        self.tally_anew();
+    }
+
     fn take(&mut self, batch: impl Iterator<Item = Observation>) {
         let now = Instant::now();
         for observation in batch {
@@ -176,13 +223,31 @@ impl Picture {
             self.note(now, effect);
             self.unsettled = None;
             self.settled = now;
+            self.look_back();
         }
         let due = self.pace.due(self.merge.is_complete());
         if due.is_some_and(|due| due <= now) {
-            self.sender.send_replace(self.merge.publish());
-            self.pace.published(now);
-            self.metrics.published(std::mem::take(&mut self.effect));
-            self.tally();
+            self.publish(now);
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let mesh = self.merge.publish();
+        self.known.send_replace(self.merge.known(&mesh));
+        self.sender.send_replace(mesh);
+        self.pace.published(now);
+        self.metrics.published(std::mem::take(&mut self.effect));
+        self.tally();
+    }
+
+    /// How clusters are known is kept when it changed, though the picture may not have.
+    fn look_back(&mut self) {
+        self.board.dropped(self.merge.take_dropped());
+        if self.origins.as_ref() != self.merge.origins() {
+            self.origins = self.merge.origins().cloned();
+            let mesh = Arc::new(self.merge.mesh().clone());
+            self.known.send_replace(self.merge.known(&mesh));
+            self.tally_anew();
         }
     }
 
@@ -191,11 +256,29 @@ impl Picture {
         self.effect = self.effect.max(effect);
     }
 
+    fn tally_anew(&mut self) {
+        self.tallied = false;
+        self.tally();
+    }
+
     fn tally(&mut self) {
         if !std::mem::replace(&mut self.tallied, true) {
             self.board.tallied(self.merge.tallies());
         }
     }
+}
+
+/// What was kept, if anything was.
+async fn recall(keeper: &Keeper) -> Option<Box<Snapshot>> {
+    let (store, terms) = (keeper.store.clone(), keeper.terms.clone());
+    let found = tokio::task::spawn_blocking(move || store.load(&terms)).await;
+    match found {
+        Ok(Found::Kept(snapshot)) => return Some(snapshot),
+        Ok(Found::Nothing) => {}
+        Ok(Found::Unusable(reason)) => keeper.board.unusable(reason),
+        Err(error) => keeper.board.unusable(error.to_string()),
+    }
+    None
 }
 
 /// Observations that may wait before watches do.
