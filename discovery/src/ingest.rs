@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cluster::Own,
-    config::{Push, Validated},
+    config::{Config, Push, Validated},
     error::Error,
     merge::{Effect, Merge, Rules},
     metrics::Metrics,
@@ -22,11 +22,7 @@ use crate::{
     pace::Pace,
     registry::{self, Registry},
     remote::{Observation, Remote, Settings},
-    snapshot::{
-        Known, Origin, Snapshot, Terms,
-        file::{Found, Store},
-        keeper::Keeper,
-    },
+    snapshot::{Known, Origin, Snapshot, keeper::Keeper},
     status::{Board, StatusHandle},
 };
 
@@ -57,47 +53,26 @@ impl Ingest {
             out,
         };
         let board = Arc::new(Board::default());
-        let (known, keeping) = watch::channel(None);
-        let tasks = TaskTracker::new();
-        let remembered = match &config.state {
-            Some(state) => {
-                let keeper = Keeper {
-                    store: Store::new(&state.directory),
-                    terms: Terms::of(&config),
-                    every: state.every,
-                    board: Arc::clone(&board),
-                    metrics: Arc::clone(&metrics),
-                    known: keeping,
-                };
-                let remembered = recall(&keeper).await;
-                tasks.spawn(keeper.run(cancel.clone()));
-                remembered
-            }
-            None => None,
-        };
         let unknown = Mesh {
             missing: BTreeSet::from([config.cluster.clone()]),
             ..Mesh::default()
         };
         let (sender, mesh) = watch::channel(Arc::new(unknown));
-        let mut picture = Picture {
-            merge: Merge::new(Rules::from(&*config)),
-            pace: Pace::new(config.push, Instant::now()),
-            push: config.push,
-            board: Arc::clone(&board),
-            metrics: Arc::clone(&metrics),
-            sender,
-            effect: Effect::None,
-            settled: Instant::now(),
-            unsettled: None,
-            tallied: true,
-            known,
-            origins: None,
+        let (known, keeping) = watch::channel(None);
+        let mut picture = Picture::new(&config, &board, &metrics, sender, known);
+        let tasks = TaskTracker::new();
+        let keeper = Keeper::new(&config, &board, &metrics, keeping);
+        let remembered = match &keeper {
+            Some(keeper) => keeper.recall().await,
+            None => None,
         };
         if let Some(snapshot) = remembered {
             picture.restore(*snapshot);
         }
         tasks.spawn(picture.run(inbox, cancel.clone()));
+        if let Some(keeper) = keeper {
+            tasks.spawn(keeper.run(cancel.clone()));
+        }
         let remote = Remote::start(&config.cluster, target, &settings).await?;
         let watched = Arc::clone(remote.watched());
         board.joined(&config.cluster, None, &watched);
@@ -172,6 +147,29 @@ struct Picture {
 }
 
 impl Picture {
+    fn new(
+        config: &Config,
+        board: &Arc<Board>,
+        metrics: &Arc<Metrics>,
+        sender: watch::Sender<Arc<Mesh>>,
+        known: watch::Sender<Option<Known>>,
+    ) -> Self {
+        Self {
+            merge: Merge::new(Rules::from(config)),
+            pace: Pace::new(config.push, Instant::now()),
+            push: config.push,
+            board: Arc::clone(board),
+            metrics: Arc::clone(metrics),
+            sender,
+            effect: Effect::None,
+            settled: Instant::now(),
+            unsettled: None,
+            tallied: true,
+            known,
+            origins: None,
+        }
+    }
+
     async fn run(mut self, mut inbox: mpsc::Receiver<Observation>, cancel: CancellationToken) {
         let mut ticks = interval(TALLY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -210,6 +208,7 @@ impl Picture {
             let effect = self.merge.take(observation);
             self.note(now, effect);
         }
+        self.board.dropped(self.merge.take_dropped());
         // In a busy time, what comes within the gap is put together once.
         self.unsettled
             .get_or_insert(now.max(self.settled + self.push.gap));
@@ -242,7 +241,6 @@ impl Picture {
 
     /// How clusters are known is kept when it changed, though the picture may not have.
     fn look_back(&mut self) {
-        self.board.dropped(self.merge.take_dropped());
         if self.origins.as_ref() != self.merge.origins() {
             self.origins = self.merge.origins().cloned();
             let mesh = Arc::new(self.merge.mesh().clone());
@@ -266,19 +264,6 @@ impl Picture {
             self.board.tallied(self.merge.tallies());
         }
     }
-}
-
-/// What was kept, if anything was.
-async fn recall(keeper: &Keeper) -> Option<Box<Snapshot>> {
-    let (store, terms) = (keeper.store.clone(), keeper.terms.clone());
-    let found = tokio::task::spawn_blocking(move || store.load(&terms)).await;
-    match found {
-        Ok(Found::Kept(snapshot)) => return Some(snapshot),
-        Ok(Found::Nothing) => {}
-        Ok(Found::Unusable(reason)) => keeper.board.unusable(reason),
-        Err(error) => keeper.board.unusable(error.to_string()),
-    }
-    None
 }
 
 /// Observations that may wait before watches do.

@@ -128,6 +128,11 @@ impl Metrics {
         self.snapshot_writes.with_label_values(&[result]).inc();
     }
 
+    #[cfg(test)]
+    pub(crate) fn writes(&self, result: &str) -> u64 {
+        self.snapshot_writes.with_label_values(&[result]).get()
+    }
+
     /// The series of a cluster that left.
     pub(crate) fn forget(&self, cluster: &ClusterId) {
         for kind in Kind::ALL {

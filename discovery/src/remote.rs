@@ -49,7 +49,6 @@ pub(crate) struct Observation {
 
 /// What was observed.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all news are changes")]
 pub(crate) enum News {
     /// There is such a cluster; nothing is known of it.
     Joined,

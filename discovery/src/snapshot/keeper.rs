@@ -13,21 +13,54 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Known, Snapshot, Terms, file::Store};
-use crate::{metrics::Metrics, model::ClusterId, status::Board};
+use super::{
+    Known, Snapshot, Terms,
+    file::{Found, Store},
+};
+use crate::{config::Config, metrics::Metrics, model::ClusterId, status::Board};
 
 /// Writes what is known to disk.
 pub(crate) struct Keeper {
-    pub(crate) store: Store,
-    pub(crate) terms: Terms,
-    pub(crate) every: Duration,
-    pub(crate) board: Arc<Board>,
-    pub(crate) metrics: Arc<Metrics>,
-    /// `None` while too little is known to be kept.
-    pub(crate) known: watch::Receiver<Option<Known>>,
+    store: Store,
+    terms: Terms,
+    every: Duration,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    known: watch::Receiver<Option<Known>>,
 }
 
 impl Keeper {
+    /// `None` when nothing is to be kept. `known` is `None` while too little is.
+    pub(crate) fn new(
+        config: &Config,
+        board: &Arc<Board>,
+        metrics: &Arc<Metrics>,
+        known: watch::Receiver<Option<Known>>,
+    ) -> Option<Self> {
+        let state = config.state.as_ref()?;
+        Some(Self {
+            store: Store::new(&state.directory),
+            terms: Terms::of(config),
+            every: state.every,
+            board: Arc::clone(board),
+            metrics: Arc::clone(metrics),
+            known,
+        })
+    }
+
+    /// What was kept before, if that is of use.
+    pub(crate) async fn recall(&self) -> Option<Box<Snapshot>> {
+        let (store, terms) = (self.store.clone(), self.terms.clone());
+        let found = task::spawn_blocking(move || store.load(&terms)).await;
+        match found {
+            Ok(Found::Kept(snapshot)) => return Some(snapshot),
+            Ok(Found::Nothing) => {}
+            Ok(Found::Unusable(reason)) => self.board.unusable(reason),
+            Err(error) => self.board.unusable(error.to_string()),
+        }
+        None
+    }
+
     /// Until cancelled; the last that is known is written then, too.
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         loop {
@@ -86,3 +119,43 @@ impl Keeper {
 }
 
 const REFRESH: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Mesh;
+
+    #[tokio::test]
+    async fn a_write_that_failed_is_done_again_without_a_change() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("state");
+        std::fs::write(&directory, "a file").unwrap();
+        let settings = format!(
+            "cluster: c1\nstate: {{ directory: {}, every: 20ms }}",
+            directory.display()
+        );
+        let config: Config = serde_yaml_ng::from_str(&settings).unwrap();
+        let (board, metrics) = (Arc::default(), Arc::new(Metrics::new()));
+        let (known, keeping) = watch::channel(None);
+        let keeper = Keeper::new(&config, &board, &metrics, keeping).unwrap();
+        let path = keeper.store.path();
+        let start = Instant::now();
+        let cancel = CancellationToken::new();
+        let running = tokio::spawn(keeper.run(cancel.clone()));
+        known.send_replace(Some(Known {
+            mesh: Arc::new(Mesh::default()),
+            origins: BTreeMap::new(),
+        }));
+        while metrics.writes("failed") == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        std::fs::remove_file(&directory).unwrap();
+        while metrics.writes("written") == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(path.exists());
+        assert!(start.elapsed() < REFRESH / 2, "as soon as it may");
+        cancel.cancel();
+        running.await.unwrap();
+    }
+}

@@ -6,7 +6,10 @@ use super::{
     file::{Found, Store},
     *,
 };
-use crate::horizon::world::meshes;
+use crate::{
+    horizon::world::meshes,
+    model::{Endpoint, Export, Gateway, Locality, ServiceKey, ServicePort},
+};
 
 fn terms() -> Terms {
     let config = "cluster: c0\ntls: { directory: /d }";
@@ -108,10 +111,8 @@ fn the_form_changes_only_together_with_its_version() {
     );
 }
 
-/// One of everything.
-fn meshes_first() -> Mesh {
-    use crate::model::{Endpoint, Export, Gateway, Locality, ServiceKey, ServicePort};
-    let endpoint = Endpoint {
+fn endpoint() -> Endpoint {
+    Endpoint {
         address: [10, 0, 0, 1].into(),
         ports: [("http".into(), 5000)].into(),
         pod: "a-1".into(),
@@ -126,7 +127,12 @@ fn meshes_first() -> Mesh {
         },
         mesh_tls: true,
         ready: true,
-    };
+    }
+}
+
+/// One of everything.
+fn meshes_first() -> Mesh {
+    let endpoint = endpoint();
     let shard = |export| {
         Arc::new(Shard {
             export,
