@@ -138,12 +138,19 @@ pub struct Hello {
     pub timeout: Span,
 }
 
-/// Limits over all connections of the process.
+/// Limits over all connections of the process; at each of them the newest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Open connections; the newest is refused.
     pub connections: u32,
+    /// Open connections of one source: an IPv4 address, or an IPv6 /64.
+    pub connections_per_source: u32,
+    /// Connections whose ClientHello is not whole yet.
+    pub waiting_hellos: u32,
+    /// Those of one source. Keep it well below `waiting_hellos`: then no single source
+    /// keeps others out by saying nothing.
+    pub waiting_hellos_per_source: u32,
 }
 
 /// How endpoints are reached.
@@ -208,6 +215,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 65_536,
+            connections_per_source: 16_384,
+            waiting_hellos: 16_384,
+            waiting_hellos_per_source: 1024,
         }
     }
 }

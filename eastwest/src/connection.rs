@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     client: TcpStream,
     peer: SocketAddr,
     began: Instant,
-    /// Present while it counts against the limit.
+    /// Absent when it was refused.
     admitted: Option<Admitted>,
     /// A name without a route; else the route tells it.
     strange_sni: Option<Box<str>>,
@@ -50,11 +50,14 @@ struct Link {
 }
 
 impl Connection {
-    /// A connection that was accepted just now.
-    pub(crate) fn new(worker: &Rc<Worker>, client: TcpStream, peer: SocketAddr) -> Self {
+    /// A connection that was accepted just now; none when a limit refuses it, of which
+    /// the account is given already.
+    pub(crate) fn admit(worker: &Rc<Worker>, client: TcpStream, peer: SocketAddr) -> Option<Self> {
         worker.counters.accepted.add(1);
-        Self {
-            admitted: worker.shared.gate.enter(),
+        let entered = worker.shared.gate.enter(peer.ip());
+        let close = entered.as_ref().err().copied();
+        let connection = Self {
+            admitted: entered.ok(),
             worker: Rc::clone(worker),
             client,
             peer,
@@ -63,8 +66,9 @@ impl Connection {
             route: None,
             link: None,
             carried: Carried::default(),
-            close: None,
-        }
+            close,
+        };
+        connection.close.is_none().then_some(connection)
     }
 
     /// Lives it to its end.
@@ -77,10 +81,10 @@ impl Connection {
     }
 
     async fn route_and_dial(&mut self) -> Result<Link, Close> {
-        if self.admitted.is_none() {
-            return Err(Close::TooManyConnections);
-        }
         let route = self.choose_route().await?;
+        if let Some(admitted) = &mut self.admitted {
+            admitted.settle();
+        }
         let route = self.route.insert(route);
         let (endpoint, held) = dial(&self.worker, route).await?;
         let after = self.began.elapsed();
@@ -168,6 +172,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let close = self.reason();
+        // Before the account: who reads that finds room.
+        self.admitted = None;
         self.count(close);
         if close.resets() {
             let sockets = [Some(&self.client), self.link.as_ref().map(|l| &l.endpoint)];

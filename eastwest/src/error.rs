@@ -27,6 +27,15 @@ pub enum Close {
     /// Refused at `limits.connections`.
     #[error("too many connections: raise limits.connections or add gateways")]
     TooManyConnections,
+    /// Refused at `limits.connectionsPerSource`.
+    #[error("too many connections of one source: see limits.connectionsPerSource")]
+    TooManyConnectionsOfSource,
+    /// Refused at `limits.waitingHellos`.
+    #[error("too many connections without a ClientHello: see limits.waitingHellos")]
+    TooManyHellos,
+    /// Refused at `limits.waitingHellosPerSource`.
+    #[error("too many silent connections of one source: see limits.waitingHellosPerSource")]
+    TooManyHellosOfSource,
     /// The first bytes are no TLS record.
     #[error("not TLS: the client must speak TLS with a mesh SNI to this port")]
     NotTls,
@@ -39,9 +48,12 @@ pub enum Close {
     /// No whole ClientHello within `hello.timeout`.
     #[error("no whole ClientHello within hello.timeout")]
     HelloTooSlow,
-    /// The client left before its ClientHello was whole.
+    /// The client ended its half before its ClientHello was whole.
     #[error("the client left before its ClientHello was whole")]
     HelloCutShort,
+    /// The client reset before its ClientHello was whole.
+    #[error("the client reset before its ClientHello was whole")]
+    HelloReset,
     /// A ClientHello without a server name.
     #[error("the ClientHello names no server: the client must send SNI")]
     NoSni,
@@ -114,14 +126,18 @@ pub enum Error {
 
 impl Close {
     /// Every way to end, in the order of [`Close::index`].
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Finished,
         Self::TooManyConnections,
+        Self::TooManyConnectionsOfSource,
+        Self::TooManyHellos,
+        Self::TooManyHellosOfSource,
         Self::NotTls,
         Self::BadHello,
         Self::HelloTooLong,
         Self::HelloTooSlow,
         Self::HelloCutShort,
+        Self::HelloReset,
         Self::NoSni,
         Self::UnknownSni,
         Self::NoMeshAlpn,
@@ -150,11 +166,15 @@ impl Close {
         match self {
             Self::Finished => "finished",
             Self::TooManyConnections => "too_many_connections",
+            Self::TooManyConnectionsOfSource => "too_many_connections_of_source",
+            Self::TooManyHellos => "too_many_hellos",
+            Self::TooManyHellosOfSource => "too_many_hellos_of_source",
             Self::NotTls => "not_tls",
             Self::BadHello => "bad_hello",
             Self::HelloTooLong => "hello_too_long",
             Self::HelloTooSlow => "hello_too_slow",
             Self::HelloCutShort => "hello_cut_short",
+            Self::HelloReset => "hello_reset",
             Self::NoSni => "no_sni",
             Self::UnknownSni => "unknown_sni",
             Self::NoMeshAlpn => "no_mesh_alpn",
@@ -177,11 +197,14 @@ impl Close {
     pub fn side(self) -> Side {
         match self {
             Self::Finished
+            | Self::TooManyConnectionsOfSource
+            | Self::TooManyHellosOfSource
             | Self::NotTls
             | Self::BadHello
             | Self::HelloTooLong
             | Self::HelloTooSlow
             | Self::HelloCutShort
+            | Self::HelloReset
             | Self::NoSni
             | Self::NoMeshAlpn
             | Self::ClientReset
@@ -189,9 +212,11 @@ impl Close {
             | Self::Idle => Side::Client,
             Self::UnknownSni | Self::NoEndpoint | Self::DialForbidden => Side::Control,
             Self::DialFailed | Self::EndpointReset | Self::EndpointLost => Side::Endpoint,
-            Self::TooManyConnections | Self::Exhausted | Self::Drained | Self::Dropped => {
-                Side::Internal
-            }
+            Self::TooManyConnections
+            | Self::TooManyHellos
+            | Self::Exhausted
+            | Self::Drained
+            | Self::Dropped => Side::Internal,
         }
     }
 
@@ -202,7 +227,10 @@ impl Close {
             Self::UnknownSni | Self::NoSni | Self::NoMeshAlpn | Self::NotTls => "NR",
             Self::NoEndpoint => "UH",
             Self::DialFailed | Self::DialForbidden | Self::Exhausted => "UF",
-            Self::TooManyConnections => "UO",
+            Self::TooManyConnections
+            | Self::TooManyConnectionsOfSource
+            | Self::TooManyHellos
+            | Self::TooManyHellosOfSource => "UO",
             Self::Idle => "SI",
             _ => "-",
         }
@@ -219,6 +247,9 @@ impl Close {
                 | Self::ClientLost
                 | Self::EndpointLost
                 | Self::TooManyConnections
+                | Self::TooManyConnectionsOfSource
+                | Self::TooManyHellos
+                | Self::TooManyHellosOfSource
                 | Self::Drained
                 | Self::Dropped
         )

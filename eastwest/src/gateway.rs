@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access_log::{self, Record},
-    admit::Gate,
+    admit::{Gate, descriptors},
     config::Validated,
     dial::permit::Permit,
     drain::Report,
@@ -60,6 +60,7 @@ pub fn start_with(
     access_log: Box<dyn Write + Send>,
 ) -> Result<Gateway, Error> {
     let count = workers(&config)?;
+    descriptors::check(&config);
     let sockets = listener::open(config.listen.mesh, count, &config.relay)?;
     let address = sockets.first().map_or(Ok(config.listen.mesh), |socket| {
         socket.local_addr().map_err(Error::Thread)
@@ -67,7 +68,7 @@ pub fn start_with(
     let shared = Arc::new(Shared {
         table: ArcSwap::default(),
         meter: Meter::new(&config, count),
-        gate: Gate::new(config.limits.connections),
+        gate: Gate::new(&config.limits),
         permit: Permit::new(&config, address.port()),
         config,
     });

@@ -62,7 +62,7 @@ pub async fn hello<T>(
         let ready = timeout_at(deadline, client.ready(Interest::READABLE));
         let ready = match ready.await {
             Err(_) => return Err(Close::HelloTooSlow),
-            Ok(Err(_)) => return Err(Close::HelloCutShort),
+            Ok(Err(_)) => return Err(Close::HelloReset),
             Ok(Ok(ready)) => ready,
         };
         let looked = client.try_io(Interest::READABLE, || {
@@ -75,7 +75,7 @@ pub async fn hello<T>(
             match seen {
                 // The end was announced behind these bytes: no more will come.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
-                    Ok(Look::Refused(Close::HelloCutShort))
+                    Ok(Look::Refused(left(client)))
                 }
                 seen => seen,
             }
@@ -84,8 +84,16 @@ pub async fn hello<T>(
             Ok(Look::Seen(answer)) => return Ok(answer),
             Ok(Look::Refused(close)) => return Err(close),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Err(Close::HelloCutShort),
+            Err(_) => return Err(Close::HelloReset),
         }
+    }
+}
+
+/// How a client left that said too little.
+fn left(client: &TcpStream) -> Close {
+    match client.take_error() {
+        Ok(None) => Close::HelloCutShort,
+        _ => Close::HelloReset,
     }
 }
 

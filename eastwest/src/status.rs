@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admit::Occupancy,
     metrics::page,
     route::{EndpointSpec, Route},
     sync::standing::{Board, Standing},
@@ -65,10 +66,21 @@ impl Status {
 
     fn connections(&self) -> Value {
         let meter = &self.shared.meter;
+        let source = |source: Occupancy| {
+            json!({
+                "source": source.source,
+                "connections": source.connections,
+                "waitingHellos": source.waiting_hellos,
+            })
+        };
+        let largest = self.shared.gate.largest(SOURCES).into_iter();
+        let largest: Vec<Value> = largest.map(source).collect();
         json!({
             "open": meter.open(),
             "accepted": meter.sum(|counters| &counters.accepted),
-            "limit": self.shared.config.limits.connections,
+            "waitingHellos": self.shared.gate.waiting(),
+            "limits": self.shared.config.limits,
+            "largestSources": largest,
         })
     }
 }
@@ -115,3 +127,6 @@ fn sync(standing: &Standing, now: Instant) -> Value {
         "quarantine": quarantine,
     })
 }
+
+/// Sources shown in the view of connections.
+const SOURCES: usize = 10;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api_server::{ApiServer, NAMESPACES, PODS, SECRETS, SERVICES, SLICES};
+use crate::api_server::{ApiServer, Asked, MCS, NAMESPACES, PODS, SECRETS, SERVICES, SLICES};
 
 /// What stays while no ingest runs.
 pub(crate) struct Away {
@@ -51,13 +51,26 @@ impl World {
     /// As before, but `c2` is no member yet.
     pub(crate) async fn without_secret(c2: ApiServer) -> Self {
         let c1 = cluster("uid-1", "t1").await;
-        Self::over(c1, c2).await
+        Self::over(c1, c2, OFTEN).await
+    }
+
+    /// As [`World::start`], with one heartbeat at the start and no other.
+    pub(crate) async fn without_heartbeats() -> Self {
+        let (c1, c2) = (cluster("uid-1", "t1").await, cluster("uid-2", "t2").await);
+        put_secret(&c1, "c2", &kubeconfig(&c2, "t2"));
+        // What is absent is asked for again and again.
+        c2.install(MCS);
+        let world = Self::over(c1, c2, "interval: 10m, timeout: 500ms, staleAfter: 11m").await;
+        let complete = |mesh: &Mesh| pods(mesh, "c2") == set(&["c2-a"]);
+        world.until(complete).await;
+        world
     }
 
     /// An ingest over these.
-    pub(crate) async fn over(c1: ApiServer, c2: ApiServer) -> Self {
+    pub(crate) async fn over(c1: ApiServer, c2: ApiServer, heartbeat: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self::run(c1, c2, directory, "").await
+        let settings = format!("heartbeat: {{ {heartbeat} }}\n{PUSH}");
+        Self::run(c1, c2, directory, &settings).await
     }
 
     /// As without a secret, and what is known is kept on disk.
@@ -97,19 +110,14 @@ impl World {
         (self.c1, self.c2, self.directory)
     }
 
-    async fn run(c1: ApiServer, c2: ApiServer, directory: TempDir, more: &str) -> Self {
+    async fn run(c1: ApiServer, c2: ApiServer, directory: TempDir, settings: &str) -> Self {
         let path = directory.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig(&c1, "t1")).unwrap();
-        let push = match more.is_empty() {
-            true => PUSH,
-            false => more,
-        };
         let config = format!(
             "cluster: c1
 kubeconfig: {}
 listen: {{ xds: null, xdsPlainText: '127.0.0.1:1' }}
-heartbeat: {{ interval: 50ms, timeout: 500ms, staleAfter: 400ms }}
-{push}",
+{settings}",
             path.display()
         );
         let config = serde_yaml_ng::from_str::<Config>(&config)
@@ -185,6 +193,20 @@ heartbeat: {{ interval: 50ms, timeout: 500ms, staleAfter: 400ms }}
         }
     }
 
+    /// Waits until `c2` was asked for something.
+    pub(crate) async fn until_asked(&self, wanted: impl Fn(&Asked) -> bool) -> Vec<Asked> {
+        let mut all = Vec::new();
+        let polled = async {
+            while !all.iter().any(&wanted) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                all.extend(self.c2.take_requests());
+            }
+        };
+        let in_time = tokio::time::timeout(LONG, polled).await.is_ok();
+        assert!(in_time, "never asked: {all:#?}");
+        all
+    }
+
     pub(crate) fn report_of(&self, cluster: &str) -> Value {
         let report = self.status.clusters();
         let mut clusters = report["clusters"].as_array().unwrap().iter();
@@ -210,7 +232,7 @@ impl Away {
 fn state(directory: &Path) -> String {
     let state = directory.join("state");
     format!(
-        "{PUSH}state: {{ directory: {}, every: 20ms }}\n",
+        "heartbeat: {{ {OFTEN} }}\n{PUSH}state: {{ directory: {}, every: 20ms }}\n",
         state.display()
     )
 }
@@ -286,6 +308,8 @@ pub(crate) fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
+/// Heartbeats as most tests want them.
+pub(crate) const OFTEN: &str = "interval: 50ms, timeout: 500ms, staleAfter: 400ms";
 /// Longer than anything here takes, on any machine.
 const LONG: Duration = Duration::from_secs(30);
 const PUSH: &str = "push: { quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }\n";

@@ -120,14 +120,29 @@ fn connections(meter: &Meter) -> Vec<MetricFamily> {
 fn limits(meter: &Meter) -> Vec<MetricFamily> {
     let hits = |limit, count| (vec![pair("limit", limit)], count);
     let closed = |limit, close| hits(limit, meter.closed(close));
+    let lost = [Close::ClientLost, Close::EndpointLost].map(|close| meter.closed(close));
     vec![counters(
         "isthmus_eastwest_limit_hits_total",
         "Times that a limit was reached, by its setting.",
         vec![
             closed("limits.connections", Close::TooManyConnections),
+            closed(
+                "limits.connectionsPerSource",
+                Close::TooManyConnectionsOfSource,
+            ),
+            closed("limits.waitingHellos", Close::TooManyHellos),
+            closed(
+                "limits.waitingHellosPerSource",
+                Close::TooManyHellosOfSource,
+            ),
             closed("hello.bytes", Close::HelloTooLong),
             closed("hello.timeout", Close::HelloTooSlow),
+            hits(
+                "dial.timeout",
+                meter.sum(|c| &c.dials[Attempt::TimedOut as usize]),
+            ),
             closed("relay.idle", Close::Idle),
+            hits("relay.userTimeout", lost.into_iter().sum()),
             closed("drain.limit", Close::Drained),
             hits("relay.pipes", meter.sum(|c| &c.pipes_missing)),
             hits("descriptors", meter.sum(|c| &c.accept_pauses)),

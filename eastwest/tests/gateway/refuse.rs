@@ -87,7 +87,7 @@ async fn a_hello_that_will_never_be_whole_is_not_waited_for() {
     let mut client = world.connect().await;
     client.write_all(&hello(SNI)[..100]).await.unwrap();
     reset(client);
-    world.until_closed("hello_cut_short", 4.0).await;
+    world.until_closed("hello_reset", 1.0).await;
 }
 
 #[tokio::test]
@@ -146,6 +146,49 @@ async fn beyond_the_limit_the_newest_is_refused() {
     world.until_closed("finished", 1.0).await;
     let _fourth = world.say_hello().await;
     take(&listener).await;
+}
+
+/// Says what becomes of a new connection that sends nothing.
+async fn enters(world: &World) -> Option<ErrorKind> {
+    match TcpStream::connect(world.address).await {
+        Ok(mut client) => read_out(&mut client).await.1,
+        Err(error) => Some(error.kind()),
+    }
+}
+
+#[tokio::test]
+async fn each_limit_of_waiting_hellos_and_sources_has_its_own_reason() {
+    let (listener, address) = endpoint().await;
+    for (setting, reason, waits) in [
+        (
+            "connectionsPerSource",
+            "too_many_connections_of_source",
+            false,
+        ),
+        ("waitingHellos", "too_many_hellos", true),
+        ("waitingHellosPerSource", "too_many_hellos_of_source", true),
+    ] {
+        let world = World::to(&format!("limits: {{ {setting}: 1 }}"), &[address]);
+        let mut first = world.connect().await;
+        eventually("waiting", || {
+            world.status.debug("connections").unwrap()["waitingHellos"] == 1
+        })
+        .await;
+        assert_eq!(enters(&world).await, Some(ErrorKind::ConnectionReset));
+        world.until_closed(reason, 1.0).await;
+        let hits = format!("limit=\"limits.{setting}\"");
+        let hits = || world.metric("isthmus_eastwest_limit_hits_total", &[&hits]);
+        assert_eq!(hits(), 1.0, "{setting}");
+        // Once the hello is whole, only the limits of open connections hold.
+        first.write_all(&hello(SNI)).await.unwrap();
+        take(&listener).await;
+        if waits {
+            let _second = world.say_hello().await;
+            take(&listener).await;
+        } else {
+            assert_eq!(enters(&world).await, Some(ErrorKind::ConnectionReset));
+        }
+    }
 }
 
 #[tokio::test]

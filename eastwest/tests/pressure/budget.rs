@@ -1,0 +1,103 @@
+//! What a connection costs: bytes while it is idle, allocations over its life. The
+//! figures are those of a debug build, printed and kept below a gate.
+
+use std::{net::SocketAddr, process::Command};
+
+use libtest_mimic::Trial;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    process::{Orders, Process},
+    skipped,
+    sockets::{echo, may_open},
+    trial,
+    world::{SNI, hello},
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let (idle, allocations) = ("bytes_per_idle_connection", "allocations_per_connection");
+    vec![
+        match may_open(2 * COUNT + 500) {
+            true => trial(idle, bytes),
+            false => skipped(idle, "needs 10500 descriptors"),
+        },
+        match Command::new("valgrind").arg("--version").output() {
+            Ok(_) => trial(allocations, allocated),
+            Err(_) => skipped(allocations, "needs valgrind"),
+        },
+    ]
+}
+
+/// 5,000 relayed connections, and 5,000 that owe their hello.
+async fn bytes() {
+    let settings = "limits: { waitingHellosPerSource: 6000 }";
+    let gateway = Process::to(settings, &[(SNI, echo().await)]);
+    drop(relayed(gateway.address, 200).await);
+    gateway.until_closed("finished", 200.0).await;
+    let empty = gateway.resident();
+    let each = |now: u64| now.saturating_sub(empty) / COUNT;
+    let open = relayed(gateway.address, COUNT).await;
+    let idle = each(gateway.resident());
+    drop(open);
+    gateway.until_open(0.0).await;
+    let after = gateway.resident();
+    println!(
+        "{idle} bytes per idle connection; {} KiB kept after",
+        (after - empty) >> 10
+    );
+    assert!(idle <= GATE, "{idle} bytes");
+}
+
+/// What valgrind counts for 300 connections more.
+async fn allocated() {
+    let few = life_under_valgrind(100).await;
+    let more = life_under_valgrind(400).await;
+    let (count, bytes) = ((more.0 - few.0) / 300.0, (more.1 - few.1) / 300.0);
+    println!("{count:.1} allocations, {bytes:.0} bytes per connection, from accept to end");
+    assert!(count <= ALLOCATIONS, "{count} allocations");
+}
+
+/// Allocations and bytes over the life of a gateway with so many connections.
+async fn life_under_valgrind(connections: u64) -> (f64, f64) {
+    let gateway = Process::start(&Orders {
+        routes: &[(SNI, echo().await)],
+        under: &["valgrind", "--undef-value-errors=no", "--leak-check=no"],
+        ..Orders::default()
+    });
+    for _ in 0..connections {
+        relayed(gateway.address, 1).await;
+    }
+    gateway.until_closed("finished", connections as f64).await;
+    let said = gateway.end();
+    let usage = said
+        .lines()
+        .find_map(|line| line.split_once("total heap usage:"));
+    let (_, usage) = usage.unwrap_or_else(|| panic!("{said}"));
+    let number = |text: &str| text.replace(',', "").trim().parse::<f64>().unwrap();
+    let words: Vec<&str> = usage.split_whitespace().collect();
+    let before = |word: &str| {
+        let at = words.iter().position(|w| w.trim_matches(',') == word);
+        number(words[at.unwrap() - 1])
+    };
+    (before("allocs"), before("bytes"))
+}
+
+/// Connections each of which has carried a few bytes both ways.
+async fn relayed(to: SocketAddr, count: u64) -> Vec<TcpStream> {
+    let (question, mut open) = (hello(SNI), Vec::new());
+    let mut answer = vec![0; question.len()];
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(&question).await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        open.push(stream);
+    }
+    open
+}
+
+const COUNT: u64 = 5000;
+const GATE: u64 = 4096;
+const ALLOCATIONS: f64 = 40.0;
