@@ -5,7 +5,7 @@
 
 use std::{fmt, net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use trust::identity::TrustDomain;
 
 use crate::model::{ClusterId, Network};
@@ -50,10 +50,13 @@ pub struct Config {
     /// When changes leave.
     #[serde(default)]
     pub push: Push,
+    /// What is kept over a restart; absent: nothing.
+    #[serde(default)]
+    pub state: Option<State>,
 }
 
 /// Which services may be reached from other clusters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Exports {
     /// Those that somebody marked.
@@ -127,6 +130,17 @@ pub struct Push {
     pub first: Duration,
 }
 
+/// What is kept over a restart.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct State {
+    /// Where; of one discovery alone, made when it does not exist.
+    pub directory: PathBuf,
+    /// From one write to the next at least.
+    #[serde(default = "second", deserialize_with = "duration")]
+    pub every: Duration,
+}
+
 /// Settings that hold: cheap to clone, never changed.
 #[derive(Debug, Clone)]
 pub struct Validated(Arc<Config>);
@@ -158,6 +172,7 @@ impl Config {
         check_names(&self, &mut check);
         check_listeners(&self, &mut check);
         check_times(&self, &mut check);
+        check_state(&self, &mut check);
         if problems.is_empty() {
             Ok(Validated(Arc::new(self)))
         } else {
@@ -296,6 +311,20 @@ fn check_times(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
     );
 }
 
+fn check_state(config: &Config, check: &mut impl FnMut(bool, &str, &str)) {
+    let Some(state) = &config.state else { return };
+    check(
+        state.directory.is_absolute(),
+        "state.directory",
+        "write an absolute path, on a volume that outlives the process",
+    );
+    check(
+        !state.every.is_zero(),
+        "state.every",
+        "must be more than zero",
+    );
+}
+
 fn is_secret_key(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     (1..=253).contains(&name.len()) && name.bytes().all(allowed)
@@ -329,6 +358,10 @@ fn istio_system() -> String {
 
 fn cluster_domain() -> String {
     "cluster.local".to_owned()
+}
+
+fn second() -> Duration {
+    Duration::from_secs(1)
 }
 
 #[cfg(test)]

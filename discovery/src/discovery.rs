@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     ingest::Ingest,
     metrics,
+    model::ClusterId,
     serve::xds::{Listeners, Server, Settings, audience::Audience},
     status::StatusHandle,
 };
@@ -86,13 +87,16 @@ impl Status {
         if self.ingest.ready() {
             return Ok(());
         }
-        let missing: Vec<String> = self
-            .ingest
-            .missing()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        Err(format!("not yet known: {}", missing.join(", ")))
+        let names = |ids: Vec<ClusterId>| {
+            let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            names.join(", ")
+        };
+        let missing = format!("not yet known: {}", names(self.ingest.missing()));
+        let remembered = names(self.ingest.remembered());
+        Err(match remembered.is_empty() {
+            true => missing,
+            false => format!("{missing}; remembered from before the start: {remembered}"),
+        })
     }
 
     /// The metrics, as Prometheus reads them.

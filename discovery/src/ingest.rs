@@ -1,6 +1,10 @@
 //! From API servers to the picture: what runs, and how it ends.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -10,14 +14,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cluster::Own,
-    config::{Push, Validated},
+    config::{Config, Push, Validated},
     error::Error,
     merge::{Effect, Merge, Rules},
     metrics::Metrics,
-    model::Mesh,
+    model::{ClusterId, Mesh},
     pace::Pace,
     registry::{self, Registry},
     remote::{Observation, Remote, Settings},
+    snapshot::{Known, Origin, Snapshot, keeper::Keeper},
     status::{Board, StatusHandle},
 };
 
@@ -53,20 +58,21 @@ impl Ingest {
             ..Mesh::default()
         };
         let (sender, mesh) = watch::channel(Arc::new(unknown));
-        let picture = Picture {
-            merge: Merge::new(Rules::from(&*config)),
-            pace: Pace::new(config.push, Instant::now()),
-            push: config.push,
-            board: Arc::clone(&board),
-            metrics: Arc::clone(&metrics),
-            sender,
-            effect: Effect::None,
-            settled: Instant::now(),
-            unsettled: None,
-            tallied: true,
-        };
+        let (known, keeping) = watch::channel(None);
+        let mut picture = Picture::new(&config, &board, &metrics, sender, known);
         let tasks = TaskTracker::new();
+        let keeper = Keeper::new(&config, &board, &metrics, keeping);
+        let remembered = match &keeper {
+            Some(keeper) => keeper.recall().await,
+            None => None,
+        };
+        if let Some(snapshot) = remembered {
+            picture.restore(*snapshot);
+        }
         tasks.spawn(picture.run(inbox, cancel.clone()));
+        if let Some(keeper) = keeper {
+            tasks.spawn(keeper.run(cancel.clone()));
+        }
         let remote = Remote::start(&config.cluster, target, &settings).await?;
         let watched = Arc::clone(remote.watched());
         board.joined(&config.cluster, None, &watched);
@@ -134,9 +140,36 @@ struct Picture {
     unsettled: Option<Instant>,
     /// Whether the numbers are those of this moment.
     tallied: bool,
+    /// What to keep over a restart.
+    known: watch::Sender<Option<Known>>,
+    /// How clusters were known at the last look, once the members were.
+    origins: Option<BTreeMap<ClusterId, Origin>>,
 }
 
 impl Picture {
+    fn new(
+        config: &Config,
+        board: &Arc<Board>,
+        metrics: &Arc<Metrics>,
+        sender: watch::Sender<Arc<Mesh>>,
+        known: watch::Sender<Option<Known>>,
+    ) -> Self {
+        Self {
+            merge: Merge::new(Rules::from(config)),
+            pace: Pace::new(config.push, Instant::now()),
+            push: config.push,
+            board: Arc::clone(board),
+            metrics: Arc::clone(metrics),
+            sender,
+            effect: Effect::None,
+            settled: Instant::now(),
+            unsettled: None,
+            tallied: true,
+            known,
+            origins: None,
+        }
+    }
+
     async fn run(mut self, mut inbox: mpsc::Receiver<Observation>, cancel: CancellationToken) {
         let mut ticks = interval(TALLY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,12 +190,25 @@ impl Picture {
         }
     }
 
+    /// Takes in what is remembered, and publishes it if no member is missing.
+    fn restore(&mut self, snapshot: Snapshot) {
+        let now = Instant::now();
+        self.merge.restore(snapshot);
+        self.note(now, Effect::Addition);
+        self.board.recalled();
+        if self.merge.is_complete() {
+            self.publish(now);
+        }
+        self.tally_anew();
+    }
+
     fn take(&mut self, batch: impl Iterator<Item = Observation>) {
         let now = Instant::now();
         for observation in batch {
             let effect = self.merge.take(observation);
             self.note(now, effect);
         }
+        self.board.dropped(self.merge.take_dropped());
         // In a busy time, what comes within the gap is put together once.
         self.unsettled
             .get_or_insert(now.max(self.settled + self.push.gap));
@@ -176,19 +222,41 @@ impl Picture {
             self.note(now, effect);
             self.unsettled = None;
             self.settled = now;
+            self.look_back();
         }
         let due = self.pace.due(self.merge.is_complete());
         if due.is_some_and(|due| due <= now) {
-            self.sender.send_replace(self.merge.publish());
-            self.pace.published(now);
-            self.metrics.published(std::mem::take(&mut self.effect));
-            self.tally();
+            self.publish(now);
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let mesh = self.merge.publish();
+        self.known.send_replace(self.merge.known(&mesh));
+        self.sender.send_replace(mesh);
+        self.pace.published(now);
+        self.metrics.published(std::mem::take(&mut self.effect));
+        self.tally();
+    }
+
+    /// How clusters are known is kept when it changed, though the picture may not have.
+    fn look_back(&mut self) {
+        if self.origins.as_ref() != self.merge.origins() {
+            self.origins = self.merge.origins().cloned();
+            let mesh = Arc::new(self.merge.mesh().clone());
+            self.known.send_replace(self.merge.known(&mesh));
+            self.tally_anew();
         }
     }
 
     fn note(&mut self, now: Instant, effect: Effect) {
         self.pace.changed(now, effect);
         self.effect = self.effect.max(effect);
+    }
+
+    fn tally_anew(&mut self) {
+        self.tallied = false;
+        self.tally();
     }
 
     fn tally(&mut self) {

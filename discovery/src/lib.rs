@@ -9,7 +9,8 @@
 //!                              ▼                                       ▼
 //!                           status, metrics        merge (export) ── model::Mesh ── pace ─┐
 //!                                                                           ▼
-//! sidecars, gateways ◀── serve (xDS) ◀── horizon: what one viewer may see ◀─┘
+//! sidecars, gateways ◀── serve (xDS) ◀── horizon: what one viewer may see ◀─┤
+//!                                   disk ◀── snapshot: known after a restart ◀─┘
 //! ```
 //!
 //! Unknown is not empty: nothing leaves the picture that was not observed to be gone.
@@ -34,6 +35,9 @@ mod pace;
 pub mod ingest;
 
 pub mod horizon;
+
+mod snapshot;
+
 pub mod serve;
 
 pub mod discovery;

@@ -3,12 +3,14 @@
 //! A change rebuilds only what it touches, and what did not change keeps its `Arc`, so that
 //! many small changes in a big mesh cost little here and after. A cluster enters the picture
 //! when its lists are complete, and then stays as it was last observed until it is no member
-//! any more.
+//! any more. What is remembered from before a restart stands in for it until then; the lists
+//! replace it by the difference.
 
 mod facts;
+mod memory;
 pub(crate) mod shard;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use trust::identity::TrustDomain;
 
@@ -20,6 +22,7 @@ use crate::{
     config::{Config, Exports},
     model::{Cluster, ClusterId, Mesh, Network, Service, ServiceKey, Shard},
     remote::{News, Observation, project::Kind},
+    snapshot::Origin,
 };
 
 /// All clusters' facts, and the picture of them.
@@ -27,6 +30,11 @@ use crate::{
 pub(crate) struct Merge {
     rules: Rules,
     facts: BTreeMap<ClusterId, Facts>,
+    /// How the clusters that said who they are, now or before a restart, are known.
+    origins: BTreeMap<ClusterId, Origin>,
+    /// Remembered clusters that were dropped, and why, since that was last asked.
+    dropped: Vec<Dropped>,
+    /// Observed, or remembered.
     roster_known: bool,
     mesh: Mesh,
 }
@@ -54,11 +62,20 @@ pub(crate) enum Effect {
     Removal,
 }
 
+/// A remembered cluster that is not used.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Dropped {
+    pub(crate) cluster: ClusterId,
+    pub(crate) reason: String,
+}
+
 /// Numbers of one cluster, for its status.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) objects: BTreeMap<Kind, usize>,
     pub(crate) ignored: BTreeMap<Ignored, usize>,
+    /// Its last proof of life before this process, while that is all that is known.
+    pub(crate) remembered: Option<SystemTime>,
     /// What an operator should know about its gateways.
     pub(crate) notes: Vec<String>,
 }
@@ -79,6 +96,8 @@ impl Merge {
         Self {
             rules,
             facts: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            dropped: Vec::new(),
             roster_known: false,
             mesh: Mesh::default(),
         }
@@ -96,7 +115,8 @@ impl Merge {
                 }
             }
             News::Left => return self.leave(&cluster),
-            News::RosterKnown => self.roster_known = true,
+            News::Roster(named) => return self.call(&named),
+            News::Identified(uid) => return self.identify(cluster, uid),
             News::Changed(kind, change) => {
                 if let Some(facts) = self.facts.get_mut(&cluster) {
                     facts.take(kind, change);
@@ -115,7 +135,12 @@ impl Merge {
     pub(crate) fn settle(&mut self) -> Effect {
         let mut effect = Effect::None;
         for (id, facts) in &mut self.facts {
-            let settled = facts.settle(&self.rules);
+            let mut settled = facts.settle(&self.rules);
+            if let Some(origin) = self.origins.get_mut(id).filter(|_| facts.is_complete())
+                && origin.remembered.take().is_some()
+            {
+                settled.services.extend(services_with(&self.mesh, id));
+            }
             if settled.cluster {
                 effect = effect.max(settle_cluster(&mut self.mesh, facts.cluster(&self.rules)));
             }
@@ -126,6 +151,11 @@ impl Merge {
             }
         }
         effect
+    }
+
+    /// The picture of this moment.
+    pub(crate) fn mesh(&self) -> &Mesh {
+        &self.mesh
     }
 
     /// The next publication.
@@ -142,13 +172,25 @@ impl Merge {
     /// Numbers of each cluster.
     pub(crate) fn tallies(&self) -> BTreeMap<ClusterId, Tally> {
         let facts = self.facts.iter();
-        facts
+        let mut tallies: BTreeMap<_, _> = facts
             .map(|(id, facts)| (id.clone(), tally(facts)))
-            .collect()
+            .collect();
+        for (id, origin) in &self.origins {
+            if origin.remembered.is_some() {
+                tallies.entry(id.clone()).or_default().remembered = origin.remembered;
+            }
+        }
+        tallies
     }
 
     fn leave(&mut self, id: &ClusterId) -> Effect {
         self.facts.remove(id);
+        self.forget(id)
+    }
+
+    /// Takes a cluster out of the picture.
+    fn forget(&mut self, id: &ClusterId) -> Effect {
+        self.origins.remove(id);
         let was_missing = self.mesh.missing.remove(id);
         if self.mesh.clusters.remove(id).is_none() {
             return if was_missing {
@@ -157,19 +199,20 @@ impl Merge {
                 Effect::None
             };
         }
-        let with_shard: Vec<ServiceKey> = self
-            .mesh
-            .services
-            .iter()
-            .filter(|(_, service)| service.shards.contains_key(id))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in with_shard {
+        for key in services_with(&self.mesh, id) {
             let old = shard_of(&self.mesh, id, &key);
             settle_shard(&mut self.mesh, id, &key, old, None);
         }
         Effect::Removal
     }
+}
+
+fn services_with(mesh: &Mesh, id: &ClusterId) -> Vec<ServiceKey> {
+    let services = mesh.services.iter();
+    services
+        .filter(|(_, service)| service.shards.contains_key(id))
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 fn shard_of(mesh: &Mesh, id: &ClusterId, key: &ServiceKey) -> Option<Arc<Shard>> {
@@ -248,6 +291,7 @@ fn tally(facts: &Facts) -> Tally {
     Tally {
         objects: facts.objects(),
         ignored: facts.ignored().clone(),
+        remembered: None,
         notes,
     }
 }

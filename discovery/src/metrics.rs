@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     objects: IntGaugeVec,
     endpoints: IntGaugeVec,
     ignored_endpoints: IntGaugeVec,
+    remembered_age: GaugeVec,
+    snapshot_writes: IntCounterVec,
     missing: IntGauge,
     refused: IntGauge,
     generation: IntGauge,
@@ -64,6 +66,16 @@ impl Metrics {
                 "ignored_endpoints",
                 "Entries of EndpointSlices that are not used",
                 &["cluster", "reason"],
+            ),
+            remembered_age: declare.floats(
+                "remembered_age_seconds",
+                "Seconds since the last proof of life of a cluster of which only is known what was before a restart",
+                &["cluster"],
+            ),
+            snapshot_writes: declare.counters(
+                "snapshot_writes_total",
+                "Times that what is known was written to disk",
+                &["result"],
             ),
             missing: declare.gauge("missing_clusters", "Members that nothing is known of yet"),
             refused: declare.gauge(
@@ -110,6 +122,17 @@ impl Metrics {
         self.publications.with_label_values(&[cause]).inc();
     }
 
+    /// What is known was written to disk, or not.
+    pub(crate) fn kept(&self, done: bool) {
+        let result = if done { "written" } else { "failed" };
+        self.snapshot_writes.with_label_values(&[result]).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writes(&self, result: &str) -> u64 {
+        self.snapshot_writes.with_label_values(&[result]).get()
+    }
+
     /// The series of a cluster that left.
     pub(crate) fn forget(&self, cluster: &ClusterId) {
         for kind in Kind::ALL {
@@ -124,6 +147,7 @@ impl Metrics {
     pub(crate) fn render(&self, report: &Report, mesh: &Mesh, refused: usize) -> String {
         self.state.reset();
         self.proof_of_life_age.reset();
+        self.remembered_age.reset();
         self.objects.reset();
         self.endpoints.reset();
         self.ignored_endpoints.reset();
@@ -142,6 +166,10 @@ impl Metrics {
             if let Some(age) = cluster.proof_of_life_age_ms {
                 let seconds = std::time::Duration::from_millis(age).as_secs_f64();
                 self.proof_of_life_age.with_label_values(&[id]).set(seconds);
+            }
+            if let Some(age) = cluster.remembered_age_ms {
+                let seconds = std::time::Duration::from_millis(age).as_secs_f64();
+                self.remembered_age.with_label_values(&[id]).set(seconds);
             }
             for (kind, count) in &cluster.objects_by_kind {
                 self.objects

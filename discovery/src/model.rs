@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
 use trust::identity::{SpiffeId, TrustDomain};
 
 /// Everything known at one moment about all clusters.
@@ -31,7 +32,8 @@ pub struct Mesh {
 }
 
 /// What belongs to a cluster as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Cluster {
     /// Its name, the key of the remote secret.
     pub id: ClusterId,
@@ -45,7 +47,8 @@ pub struct Cluster {
 }
 
 /// One address of an east-west gateway.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Gateway {
     /// The network that it leads into.
     pub network: Network,
@@ -56,7 +59,8 @@ pub struct Gateway {
 }
 
 /// A service of one name and namespace over all clusters (namespace sameness).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Service {
     /// Namespace and name.
     pub key: ServiceKey,
@@ -65,7 +69,8 @@ pub struct Service {
 }
 
 /// What one cluster contributes to a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Shard {
     /// Whether, and to whom, this cluster offers the service.
     pub export: Export,
@@ -79,7 +84,8 @@ pub struct Shard {
 }
 
 /// Who outside its cluster may reach a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Export {
     /// Not marked: nobody.
     Closed,
@@ -90,7 +96,8 @@ pub enum Export {
 }
 
 /// A port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServicePort {
     /// The Service's port number: the one in SNI and cluster names.
     pub number: u16,
@@ -101,7 +108,8 @@ pub struct ServicePort {
 }
 
 /// One pod (or `WorkloadEntry`) behind a service, never without its identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// The address that the pod answers on inside its network.
     pub address: IpAddr,
@@ -130,7 +138,8 @@ pub struct Endpoint {
 }
 
 /// Namespace and name of a service.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServiceKey {
     /// Namespace.
     pub namespace: Arc<str>,
@@ -139,7 +148,8 @@ pub struct ServiceKey {
 }
 
 /// Region, zone, subzone; empty parts where the node says nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Locality {
     /// `topology.kubernetes.io/region`.
     pub region: Arc<str>,
@@ -150,16 +160,12 @@ pub struct Locality {
 }
 
 /// The name of a member cluster.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClusterId(Arc<str>);
 
 /// The name of a network: pods of one network reach one another directly.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Network(Arc<str>);
 

@@ -103,8 +103,11 @@ impl Registry {
             self.act().await;
             if is_list {
                 self.board.roster_known();
-                self.tell(&self.own, News::RosterKnown).await;
             }
+            // The first change is a list: no roster is told before all of it is known.
+            let named = self.secrets.values().flat_map(|s| s.clusters.keys());
+            let roster = named.cloned().collect();
+            self.tell(&self.own, News::Roster(roster)).await;
         }
         for (_, running) in self.running {
             running.remote.stop().await;

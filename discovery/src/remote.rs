@@ -11,6 +11,7 @@ pub(crate) mod watch;
 mod watched;
 
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     hash::{BuildHasher, RandomState},
     sync::Arc,
@@ -28,6 +29,7 @@ pub(crate) use self::watched::Watched;
 use self::{
     project::{Fact, Kind},
     pursuit::Pursuit,
+    state::Uid,
     watch::{Audience, Change, Closed, Failure, Subject},
 };
 use crate::{
@@ -47,7 +49,6 @@ pub(crate) struct Observation {
 
 /// What was observed.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all news are changes")]
 pub(crate) enum News {
     /// There is such a cluster; nothing is known of it.
     Joined,
@@ -57,8 +58,11 @@ pub(crate) enum News {
     Absent(Kind),
     /// The cluster is no member any more.
     Left,
-    /// The own cluster told all of its members: each has joined.
-    RosterKnown,
+    /// The own cluster told which clusters its secrets name. Each that can be followed has
+    /// joined.
+    Roster(BTreeSet<ClusterId>),
+    /// The cluster said who it is.
+    Identified(Uid),
 }
 
 /// How a remote is run.
@@ -118,6 +122,7 @@ impl Remote {
         // Before any of its facts. Nobody listens any more only when everything ends.
         let _ended = settings.out.send(joined).await;
         remote.spawn_heartbeat(settings);
+        remote.spawn_introduction(settings);
         remote.spawn_pursuit(settings);
         subject::spawn_all(&remote, settings);
         Ok(remote)
@@ -156,6 +161,22 @@ impl Remote {
         let client = self.connection.heartbeats();
         let beating = heartbeat::beat(client, Arc::clone(&self.watched), interval, timeout);
         self.spawn(beating);
+    }
+
+    /// Tells who the cluster is, once: for as long as it is followed it is no other.
+    fn spawn_introduction(&self, settings: &Settings) {
+        let out = settings.out.clone();
+        let watched = Arc::clone(&self.watched);
+        self.spawn(async move {
+            if watched.known().wait_for(|known| *known).await.is_err() {
+                return;
+            }
+            if let Some(uid) = watched.uid() {
+                let (cluster, news) = (watched.id().clone(), News::Identified(uid));
+                // Nobody listens any more only when everything ends.
+                let _ended = out.send(Observation { cluster, news }).await;
+            }
+        });
     }
 
     fn spawn_pursuit(&self, settings: &Settings) {

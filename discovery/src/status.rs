@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -10,11 +11,11 @@ use serde::Serialize;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    merge::Tally,
+    merge::{Dropped, Tally},
     metrics::Metrics,
     model::{ClusterId, Mesh, Network},
     registry::Refusal,
-    remote::Watched,
+    remote::{Watched, state::Phase},
 };
 
 /// A cheap handle to the state of a running ingest.
@@ -32,6 +33,7 @@ pub(crate) struct Board {
     members: Mutex<BTreeMap<ClusterId, Shown>>,
     secrets: Mutex<Secrets>,
     tallies: ArcSwap<BTreeMap<ClusterId, Tally>>,
+    memory: Mutex<Memory>,
 }
 
 /// A member that is followed.
@@ -51,6 +53,30 @@ struct Secrets {
     refused: Vec<Refusal>,
 }
 
+/// How what is kept over a restart stands.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    /// Whether there was any at the start: then the members are known.
+    recalled: bool,
+    /// When it was last written.
+    written: Option<Instant>,
+    /// Why it is not.
+    failing: Option<String>,
+    /// Why what was found at the start is not used.
+    unusable: Option<String>,
+    dropped: Vec<Dropped>,
+}
+
+/// The same, as `/debug/clusters` shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemoryReport {
+    written_age_ms: Option<u64>,
+    last_error: Option<String>,
+    set_aside: Option<String>,
+    dropped: Vec<Dropped>,
+}
+
 /// What `/debug/clusters` shows.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,6 +84,7 @@ pub(crate) struct Report {
     pub(crate) clusters: Vec<ClusterReport>,
     missing: BTreeSet<ClusterId>,
     secrets: Secrets,
+    snapshot: MemoryReport,
 }
 
 /// How one cluster stands.
@@ -68,6 +95,10 @@ pub(crate) struct ClusterReport {
     network: Option<Network>,
     pub(crate) state: &'static str,
     pub(crate) proof_of_life_age_ms: Option<u64>,
+    /// Whether what is known of it is from before this process.
+    pub(crate) remembered: bool,
+    /// How old that is.
+    pub(crate) remembered_age_ms: Option<u64>,
     objects: usize,
     pub(crate) endpoints: usize,
     pub(crate) ready_endpoints: usize,
@@ -97,17 +128,30 @@ impl StatusHandle {
         }
     }
 
-    /// Whether the own cluster is in the picture and all members are known. A peer that is
+    /// Whether the own cluster is in the picture and all members are known, be it from before
+    /// a restart. A peer that is
     /// missing does not hold this back: see [`StatusHandle::missing`].
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.mesh.borrow().clusters.contains_key(&self.own) && self.board.secrets().listed
+        let roster_known = self.board.secrets().listed || self.board.memory().recalled;
+        roster_known && self.mesh.borrow().clusters.contains_key(&self.own)
     }
 
     /// Members that nothing is known of yet.
     #[must_use]
     pub fn missing(&self) -> Vec<ClusterId> {
         self.mesh.borrow().missing.iter().cloned().collect()
+    }
+
+    /// Members of which only is known what was before this process.
+    #[must_use]
+    pub fn remembered(&self) -> Vec<ClusterId> {
+        let tallies = self.board.tallies.load();
+        let tallies = tallies.iter();
+        tallies
+            .filter(|(_, tally)| tally.remembered.is_some())
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// What `/debug/clusters` shows.
@@ -129,17 +173,26 @@ impl StatusHandle {
         let mesh = Arc::clone(&self.mesh.borrow());
         let tallies = self.board.tallies.load();
         let mut endpoints = count_endpoints(&mesh);
-        let members = self.board.members().clone();
+        let mut members: BTreeMap<_, _> = tallies.keys().map(|id| (id.clone(), None)).collect();
+        let followed = self.board.members().clone().into_iter();
+        members.extend(followed.map(|(id, shown)| (id, Some(shown))));
+        // Who just joined or left is in one of the two only; remembered ones are shown though
+        // nobody follows them yet.
+        members.retain(|id, shown| {
+            let is_remembered = |tally: &Tally| tally.remembered.is_some();
+            shown.is_some() || tallies.get(id).is_some_and(is_remembered)
+        });
         let clusters = members.into_iter().map(|(id, shown)| {
             let tally = tallies.get(&id).cloned().unwrap_or_default();
             let counted = endpoints.remove(&id).unwrap_or_default();
             let network = mesh.clusters.get(&id).and_then(|c| c.network.clone());
-            report(id, &shown, tally, counted, network, now)
+            report(id, shown.as_ref(), tally, counted, network, now)
         });
         Report {
             clusters: clusters.collect(),
             missing: mesh.missing.clone(),
             secrets: self.board.secrets().clone(),
+            snapshot: self.board.memory().report(now),
         }
     }
 }
@@ -169,6 +222,46 @@ impl Board {
         self.secrets().last_error = reason;
     }
 
+    /// The picture begins with what was kept.
+    pub(crate) fn recalled(&self) {
+        self.memory().recalled = true;
+    }
+
+    /// What was found at the start is of no use.
+    pub(crate) fn unusable(&self, reason: String) {
+        tracing::warn!(reason, "snapshot not used: starting without it");
+        self.memory().unusable = Some(reason);
+    }
+
+    /// What is known was written, or why it was not.
+    pub(crate) fn kept(&self, failure: Option<String>) {
+        let mut memory = self.memory();
+        if let Some(reason) = failure.as_ref().filter(|_| memory.failing != failure) {
+            tracing::warn!(reason, "snapshot not written");
+        }
+        if failure.is_none() {
+            memory.written = Some(Instant::now());
+        }
+        memory.failing = failure;
+    }
+
+    /// What was remembered of these is not used any more.
+    pub(crate) fn dropped(&self, dropped: Vec<Dropped>) {
+        for Dropped { cluster, reason } in &dropped {
+            tracing::warn!(%cluster, reason, "remembered cluster dropped");
+        }
+        self.memory().dropped.extend(dropped);
+    }
+
+    /// When each cluster that is followed was last known to live.
+    pub(crate) fn proofs(&self) -> BTreeMap<ClusterId, Instant> {
+        let members = self.members();
+        let members = members.iter();
+        members
+            .filter_map(|(id, shown)| Some((id.clone(), shown.watched.proof()?)))
+            .collect()
+    }
+
     /// What is refused now.
     pub(crate) fn refused(&self, refusals: Vec<Refusal>) {
         self.secrets().refused = refusals;
@@ -183,8 +276,23 @@ impl Board {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn secrets(&self) -> MutexGuard<'_, Secrets> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn report(&self, now: Instant) -> MemoryReport {
+        MemoryReport {
+            written_age_ms: self.written.map(|at| age(now, at)),
+            last_error: self.failing.clone(),
+            set_aside: self.unusable.clone(),
+            dropped: self.dropped.clone(),
+        }
     }
 }
 
@@ -205,31 +313,37 @@ fn count_endpoints(mesh: &Mesh) -> BTreeMap<ClusterId, (usize, usize)> {
 
 fn report(
     id: ClusterId,
-    shown: &Shown,
+    shown: Option<&Shown>,
     tally: Tally,
     (endpoints, ready): (usize, usize),
     network: Option<Network>,
     now: Instant,
 ) -> ClusterReport {
-    let state = shown.watched.state();
-    let proof = shown.watched.proof();
-    let age = |at: Instant| {
-        let millis = now.saturating_duration_since(at).as_millis();
-        u64::try_from(millis).unwrap_or(u64::MAX)
+    let state = shown.map(|shown| shown.watched.state());
+    let proof = shown.and_then(|shown| shown.watched.proof());
+    let error = state.as_ref().and_then(|state| state.last_error());
+    let phase = match &state {
+        Some(state) if tally.remembered.is_none() => state.phase(now, proof),
+        _ => Phase::Stale,
     };
-    let watches = state.watches().iter();
+    // A clock that was set back makes no age.
+    let since = |seen| SystemTime::now().duration_since(seen).unwrap_or_default();
+    let remembered_age = tally.remembered.map(|seen| millis(since(seen)));
+    let watches = state.iter().flat_map(|state| state.watches());
     ClusterReport {
         cluster: id,
         network,
-        state: state.phase(now, proof).as_str(),
-        proof_of_life_age_ms: proof.map(age),
+        state: phase.as_str(),
+        proof_of_life_age_ms: proof.map(|at| age(now, at)).or(remembered_age),
+        remembered: remembered_age.is_some(),
+        remembered_age_ms: remembered_age,
         objects: tally.objects.values().sum(),
         endpoints,
         ready_endpoints: ready,
-        last_error: state.last_error().map(|(_, reason)| reason.to_owned()),
-        last_error_age_ms: state.last_error().map(|(at, _)| age(at)),
-        secret: shown.secret.clone(),
-        uid: state.uid().cloned(),
+        last_error: error.map(|(_, reason)| reason.to_owned()),
+        last_error_age_ms: error.map(|(at, _)| age(now, at)),
+        secret: shown.and_then(|shown| shown.secret.clone()),
+        uid: state.as_ref().and_then(|state| state.uid().cloned()),
         objects_by_kind: tally
             .objects
             .iter()
@@ -245,4 +359,12 @@ fn report(
             .collect(),
         notes: tally.notes,
     }
+}
+
+fn age(now: Instant, at: Instant) -> u64 {
+    millis(now.saturating_duration_since(at))
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }

@@ -26,6 +26,8 @@ fn the_example_holds_and_says_the_defaults() {
         format!("{:?}", example.heartbeat)
     );
     assert_eq!(format!("{:?}", least.push), format!("{:?}", example.push));
+    assert!(least.state.is_none(), "off unless it is set");
+    assert_eq!(example.state.as_ref().unwrap().every, second());
     assert_eq!(least.trust_domain, example.trust_domain);
     assert_eq!(least.listen.xds, example.listen.xds);
     assert_eq!(least.listen.debug, example.listen.debug);
@@ -41,6 +43,7 @@ listen: { xdsPlainText: '0.0.0.0:1' }
 gateways: [ { namespace: a, serviceAccount: '' } ]
 heartbeat: { interval: 6s, staleAfter: 6s }
 push: { quiet: 2s, gap: 3s }
+state: { directory: here, every: 0s }
 ",
     );
     assert_eq!(
@@ -55,6 +58,8 @@ push: { quiet: 2s, gap: 3s }
             "heartbeat.staleAfter",
             "push.quiet",
             "push.gap",
+            "state.directory",
+            "state.every",
         ]
     );
 }

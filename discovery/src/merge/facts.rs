@@ -122,6 +122,11 @@ impl Facts {
         }
     }
 
+    /// Whether all kinds were known once.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// Rebuilds what was touched; nothing before the facts are complete.
     pub(crate) fn settle(&mut self, rules: &Rules) -> Settled {
         if !self.complete {

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod random;
+mod remembered;
 
 const OWN: &str = "c1";
 const PEER: &str = "c2";
@@ -87,7 +88,7 @@ impl World {
                 world.news(cluster, News::Changed(kind, Change::Listed(Vec::new())));
             }
         }
-        world.news(OWN, News::RosterKnown);
+        world.news(OWN, News::Roster([PEER.into()].into()));
         world.0.settle();
         world
     }
@@ -167,7 +168,7 @@ fn a_cluster_enters_when_its_lists_are_complete() {
     assert!(world.0.mesh.clusters.contains_key(&OWN.into()));
     assert!(world.0.mesh.missing.is_empty());
     assert!(!world.0.is_complete(), "other members are not known yet");
-    world.news(OWN, News::RosterKnown);
+    world.news(OWN, News::Roster([PEER.into()].into()));
     assert!(world.0.is_complete());
 }
 

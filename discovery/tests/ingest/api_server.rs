@@ -133,6 +133,10 @@ impl ApiServer {
         });
     }
 
+    pub(crate) fn refuse(&self, path: &str) {
+        self.store(|store| store.absent.push(path.into()));
+    }
+
     pub(crate) fn install(&self, path: &str) {
         self.store(|store| store.absent.retain(|absent| absent != path));
     }

@@ -11,4 +11,5 @@ mod credential;
 mod membership;
 mod outage;
 mod picture;
+mod restart;
 mod world;

@@ -1,6 +1,11 @@
 //! Two API servers, an ingest in front of them, and what is found in its picture.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use discovery::{
@@ -15,6 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api_server::{ApiServer, Asked, MCS, NAMESPACES, PODS, SECRETS, SERVICES, SLICES};
 
+/// What stays while no ingest runs.
+pub(crate) struct Away {
+    pub(crate) c1: ApiServer,
+    pub(crate) c2: ApiServer,
+    directory: TempDir,
+}
+
 /// The own cluster `c1`, the peer `c2`, and a running ingest.
 pub(crate) struct World {
     pub(crate) c1: ApiServer,
@@ -23,7 +35,7 @@ pub(crate) struct World {
     pub(crate) status: StatusHandle,
     ingest: Ingest,
     cancel: CancellationToken,
-    _directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl World {
@@ -57,15 +69,55 @@ impl World {
     /// An ingest over these.
     pub(crate) async fn over(c1: ApiServer, c2: ApiServer, heartbeat: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let settings = format!("heartbeat: {{ {heartbeat} }}\n{PUSH}");
+        Self::run(c1, c2, directory, &settings).await
+    }
+
+    /// As without a secret, and what is known is kept on disk.
+    pub(crate) async fn with_state() -> Self {
+        let (c1, c2) = (cluster("uid-1", "t1").await, cluster("uid-2", "t2").await);
+        let directory = tempfile::tempdir().unwrap();
+        let state = state(directory.path());
+        Self::run(c1, c2, directory, &state).await
+    }
+
+    /// Ends the ingest and starts one that has the same directory.
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_after(async |_| {}).await
+    }
+
+    /// The same, with a limit of the first publication.
+    pub(crate) async fn restart_with_first(self, first: &str) -> Self {
+        let (c1, c2, directory) = self.stop().await;
+        let settings = state(directory.path()).replace("500ms", first);
+        Self::run(c1, c2, directory, &settings).await
+    }
+
+    /// The same; something happens meanwhile.
+    pub(crate) async fn restart_after(self, meanwhile: impl AsyncFnOnce(&Away)) -> Self {
+        let (c1, c2, directory) = self.stop().await;
+        let away = Away { c1, c2, directory };
+        meanwhile(&away).await;
+        let settings = state(away.directory.path());
+        Self::run(away.c1, away.c2, away.directory, &settings).await
+    }
+
+    async fn stop(self) -> (ApiServer, ApiServer, TempDir) {
+        self.cancel.cancel();
+        tokio::time::timeout(LONG, self.ingest.join())
+            .await
+            .expect("all tasks end");
+        (self.c1, self.c2, self.directory)
+    }
+
+    async fn run(c1: ApiServer, c2: ApiServer, directory: TempDir, settings: &str) -> Self {
         let path = directory.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig(&c1, "t1")).unwrap();
         let config = format!(
             "cluster: c1
 kubeconfig: {}
 listen: {{ xds: null, xdsPlainText: '127.0.0.1:1' }}
-heartbeat: {{ {heartbeat} }}
-push: {{ quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }}
-",
+{settings}",
             path.display()
         );
         let config = serde_yaml_ng::from_str::<Config>(&config)
@@ -81,7 +133,7 @@ push: {{ quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }}
             status: ingest.status(),
             ingest,
             cancel,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -167,11 +219,22 @@ push: {{ quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }}
 
     /// Ends it; every task must end too.
     pub(crate) async fn end(self) {
-        self.cancel.cancel();
-        tokio::time::timeout(LONG, self.ingest.join())
-            .await
-            .expect("all tasks end");
+        self.stop().await;
     }
+}
+
+impl Away {
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+}
+
+fn state(directory: &Path) -> String {
+    let state = directory.join("state");
+    format!(
+        "heartbeat: {{ {OFTEN} }}\n{PUSH}state: {{ directory: {}, every: 20ms }}\n",
+        state.display()
+    )
 }
 
 /// An API server with the system namespace and `hello` with one pod, `<prefix>-a`.
@@ -249,3 +312,4 @@ pub(crate) fn set(names: &[&str]) -> BTreeSet<String> {
 pub(crate) const OFTEN: &str = "interval: 50ms, timeout: 500ms, staleAfter: 400ms";
 /// Longer than anything here takes, on any machine.
 const LONG: Duration = Duration::from_secs(30);
+const PUSH: &str = "push: { quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }\n";

@@ -180,6 +180,7 @@ impl Seat<'_> {
                 "debug": format!("0.0.0.0:{DISCOVERY_DEBUG_PORT}"),
             },
             "gateways": [{ "namespace": SYSTEM_NAMESPACE, "serviceAccount": GATEWAY }],
+            "state": { "directory": self.directory.join("state") },
         })
     }
 

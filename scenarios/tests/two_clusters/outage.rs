@@ -36,7 +36,7 @@ pub(super) async fn loses_nothing(
 
     report.when("discovery of c1 crashes and starts again without c2's API server");
     world.cluster_mut("c1").pod_mut(DISCOVERY)?.crash()?;
-    new_sidecar(world, setting, "stranger", false).await?;
+    new_sidecar(world, setting, "stranger", true).await?;
     report
         .then("a new sidecar is told of c1's pods; of c2 only once discovery keeps state on disk");
 
