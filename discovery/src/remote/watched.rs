@@ -106,6 +106,14 @@ impl Watched {
         self.lock().trouble(Instant::now(), reason);
     }
 
+    /// The target that is wanted is not taken, for this reason; `None`: it is.
+    pub(super) fn detour(&self, reason: Option<String>) {
+        if let Some(reason) = &reason {
+            tracing::warn!(cluster = %self.id, reason, "credential not taken");
+        }
+        self.lock().detour(Instant::now(), reason);
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
     }
