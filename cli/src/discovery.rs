@@ -1,6 +1,6 @@
 //! `isthmus discovery`: the discovery of a cluster as a process.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
 use discovery::discovery::Status;
@@ -9,25 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Inspect, Pages, Servers},
-    config_file,
+    config_file::ConfigFile,
     process::{self, Threads},
 };
-
-/// The discovery of a cluster.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The configuration; `discovery/examples/discovery.yaml` explains each setting.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
 
 /// Runs discovery until a signal ends it.
 ///
 /// # Errors
 /// When the configuration is not valid or discovery can't start.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let config: discovery::Config = config_file::read(&args.config)?;
-    let valid = config_file::accept(&args.config, config.validate())?;
+pub(crate) fn run(file: &ConfigFile) -> Result<ExitCode> {
+    let valid = file.read(discovery::Config::validate)?;
     process::run(Threads::PerCore, |cancel| serve(valid, cancel))
 }
 

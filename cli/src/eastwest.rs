@@ -1,6 +1,6 @@
 //! `isthmus eastwest`: the gateway as a process.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
 use eastwest::status::Status;
@@ -9,25 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Inspect, Pages, Servers},
-    config_file,
+    config_file::ConfigFile,
     process::{self, Threads},
 };
-
-/// The gateway at a network's edge.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The configuration; `eastwest/examples/eastwest.yaml` explains each setting.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
 
 /// Runs the gateway until a signal ends it and it has drained.
 ///
 /// # Errors
 /// When the configuration is not valid or the gateway can't start.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let config: eastwest::Config = config_file::read(&args.config)?;
-    let valid = config_file::accept(&args.config, config.validate())?;
+pub(crate) fn run(file: &ConfigFile) -> Result<ExitCode> {
+    let valid = file.read(eastwest::Config::validate)?;
     process::run(Threads::One, |cancel| serve(valid, cancel))
 }
 

@@ -29,12 +29,13 @@ mod trust;
 #[derive(Debug, Parser)]
 #[command(name = "isthmus", version)]
 enum Command {
-    /// Run the gateway at a network's edge.
+    /// Run the gateway at a network's edge; see eastwest/examples/eastwest.yaml.
     #[cfg(feature = "eastwest")]
-    Eastwest(eastwest::Args),
-    /// Watch all member clusters and tell sidecars and gateways what they may see.
+    Eastwest(config_file::ConfigFile),
+    /// Watch all member clusters and tell sidecars and gateways what they may see; see
+    /// discovery/examples/discovery.yaml.
     #[cfg(feature = "discovery")]
-    Discovery(discovery::Args),
+    Discovery(config_file::ConfigFile),
     /// Make, show and serve certificates.
     #[cfg(feature = "trust")]
     Trust(trust::Args),
@@ -45,9 +46,9 @@ fn main() -> ExitCode {
     logging::start();
     let outcome = match command {
         #[cfg(feature = "eastwest")]
-        Command::Eastwest(args) => eastwest::run(&args),
+        Command::Eastwest(file) => eastwest::run(&file),
         #[cfg(feature = "discovery")]
-        Command::Discovery(args) => discovery::run(&args),
+        Command::Discovery(file) => discovery::run(&file),
         #[cfg(feature = "trust")]
         Command::Trust(args) => {
             process::run(process::Threads::One, |cancel| trust::run(args, cancel))

@@ -74,6 +74,7 @@ pub(crate) async fn run(
         path: Secret::url_path(&(), Some(&namespace)),
         labels: Some("istio/multiCluster=true".to_owned()),
         fields: None,
+        group: None,
         metadata: false,
         project: plan::secret,
     };

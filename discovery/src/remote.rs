@@ -246,13 +246,20 @@ impl Audience for Ear {
     async fn failing(&mut self, failure: Failure) -> Result<(), Closed> {
         self.metrics.failures.inc();
         let (kind, reason) = (self.kind, failure.reason);
-        if kind.is_optional() && matches!(failure.status, Some(403 | 404)) {
-            self.watched.update(|state| state.absent(kind, reason));
-            return self.tell(News::Absent(kind)).await;
-        }
         tracing::debug!(cluster = %self.watched.id(), kind = kind.as_str(), reason, "watch failed");
-        self.watched
-            .update(|state| state.failing(Instant::now(), kind, reason));
-        Ok(())
+        let now = Instant::now();
+        let mut is_absent = false;
+        self.watched.update(|state| match failure.status {
+            Some(404) if kind.is_optional() => {
+                state.absent(kind, reason);
+                is_absent = true;
+            }
+            Some(403) if kind.is_optional() => is_absent = state.denied(now, kind, reason),
+            _ => state.failing(now, kind, reason),
+        });
+        match is_absent {
+            true => self.tell(News::Absent(kind)).await,
+            false => Ok(()),
+        }
     }
 }

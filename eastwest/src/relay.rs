@@ -97,16 +97,13 @@ struct Both<'a> {
 
 impl Both<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
+        // First: what the endpoint said before it broke is still the client's.
         let down = self.poll_down(cx);
         let up = self.poll_up(cx);
         let broken = match (down, up) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Close::Finished),
             (Poll::Ready(Err(broken)), _) => broken.close(Side::Endpoint, Side::Client),
-            (_, Poll::Ready(Err(broken))) => {
-                // What the endpoint said before it broke is still the client's.
-                let _ = self.poll_down(cx);
-                broken.close(Side::Client, Side::Endpoint)
-            }
+            (_, Poll::Ready(Err(broken))) => broken.close(Side::Client, Side::Endpoint),
             _ => return Poll::Pending,
         };
         Poll::Ready(broken)

@@ -5,12 +5,10 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
     io, net,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, mpsc::SyncSender},
-    task::Poll,
     time::Duration,
 };
 
@@ -88,8 +86,9 @@ pub(crate) fn run(
         let listener = TcpListener::from_std(listener)?;
         let mut connections = JoinSet::new();
         worker.accept(&listener, &mut connections, cancel).await;
-        worker.take_backlog(&listener, &mut connections).await;
-        drop(listener);
+        if let Err(error) = worker.take_backlog(listener, &mut connections) {
+            tracing::warn!(%error, "clients in the backlog are lost");
+        }
         io::Result::Ok(worker.drain(connections).await)
     });
     drop(local);
@@ -165,14 +164,23 @@ impl Worker {
         }
     }
 
-    /// Takes those who had connected before the listener closed.
-    async fn take_backlog(self: &Rc<Self>, listener: &TcpListener, connections: &mut JoinSet<()>) {
+    /// Takes those who had connected before the listener closed. The kernel is asked, not
+    /// the runtime, which may not have heard of them yet.
+    fn take_backlog(
+        self: &Rc<Self>,
+        listener: TcpListener,
+        connections: &mut JoinSet<()>,
+    ) -> io::Result<()> {
+        let listener = listener.into_std()?;
         loop {
-            let next = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
-            let Poll::Ready(Ok((client, peer))) = next else {
-                return;
-            };
-            self.begin(connections, client, peer);
+            match listener.accept() {
+                Ok((client, peer)) => {
+                    client.set_nonblocking(true)?;
+                    self.begin(connections, TcpStream::from_std(client)?, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => return Ok(()),
+            }
         }
     }
 

@@ -13,6 +13,7 @@ pub mod objects;
 pub mod pki;
 pub mod pod;
 pub mod role;
+mod service_export;
 
 use std::{net::Ipv4Addr, process::Command, rc::Rc};
 

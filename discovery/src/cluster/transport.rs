@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures::{FutureExt, future::BoxFuture};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper_rustls::{
     ConfigBuilderExt, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder,
 };
@@ -159,7 +159,9 @@ impl Service<Request<Body>> for Switch {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let agent = HeaderValue::from_static(USER_AGENT);
+        request.headers_mut().insert(header::USER_AGENT, agent);
         let channel = self.channel.load();
         let stack = match self.lane {
             Lane::Watches => channel.watches.clone(),
@@ -223,3 +225,6 @@ fn refused(target: &Target, reason: &dyn std::fmt::Display) -> Error {
         reason: reason.to_string(),
     }
 }
+
+/// Who we are in an API server's audit log.
+const USER_AGENT: &str = concat!("isthmus-discovery/", env!("CARGO_PKG_VERSION"));

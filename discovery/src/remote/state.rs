@@ -103,7 +103,8 @@ impl State {
         match beat {
             Beat::Good(uid) => {
                 (self.missed, self.refused_since) = (false, None);
-                self.identify(now, uid);
+                // Why not is in `last_error`.
+                let _known = self.identify(now, uid);
             }
             Beat::Refused(reason) => {
                 self.missed = false;
@@ -119,19 +120,22 @@ impl State {
         !out && self.foreign.is_none() && (was_out || was_foreign)
     }
 
-    /// Compares with the identity that is known, or learns it; says whether it is the one.
-    pub(crate) fn identify(&mut self, now: Instant, uid: Uid) -> bool {
+    /// Compares with the identity that is known, or learns it.
+    ///
+    /// # Errors
+    /// What an operator should know when it is another one.
+    pub(crate) fn identify(&mut self, now: Instant, uid: Uid) -> Result<(), String> {
         let known = self.uid.get_or_insert_with(|| uid.clone()).clone();
         if known == uid {
             self.foreign = None;
-            return true;
+            return Ok(());
         }
         let reason = format!(
             "another cluster answers: its kube-system UID is {uid}, ours was {known}; what was known is kept; point the secret back, or delete it and make it again to adopt the new cluster"
         );
-        self.last_error = Some((now, reason));
+        self.last_error = Some((now, reason.clone()));
         self.foreign = Some(uid);
-        false
+        Err(reason)
     }
 
     /// The identity that is known.
@@ -161,6 +165,23 @@ impl State {
     pub(crate) fn absent(&mut self, kind: Kind, reason: String) {
         self.settled.insert(kind);
         self.watches.insert(kind, Watch::Absent { reason });
+    }
+
+    /// We may not read a kind; says whether it is done without. An API server that starts
+    /// refuses what it allows a moment later, so only when that lasts.
+    pub(crate) fn denied(&mut self, now: Instant, kind: Kind, reason: String) -> bool {
+        let lasts = match self.watches.get(&kind) {
+            Some(Watch::Absent { .. }) => true,
+            Some(Watch::Failing { since, .. }) => {
+                now.saturating_duration_since(*since) >= self.stale_after
+            }
+            _ => false,
+        };
+        match lasts {
+            true => self.absent(kind, reason),
+            false => self.failing(now, kind, reason),
+        }
+        lasts
     }
 
     /// A kind is cut off.

@@ -53,6 +53,7 @@ fn service_exports() -> Subject<PartialObjectMeta<DynamicObject>, Fact> {
         path: DynamicObject::url_path(&resource, None),
         labels: None,
         fields: None,
+        group: Some("/apis/multicluster.x-k8s.io/v1alpha1"),
         metadata: true,
         project: |_, _| Some(Fact::ServiceExport),
     }
@@ -65,6 +66,7 @@ fn whole<K: Resource<DynamicType = ()>>(
         path: K::url_path(&(), None),
         labels: None,
         fields: None,
+        group: None,
         metadata: false,
         project,
     }
@@ -77,6 +79,7 @@ fn metadata<K: Resource<DynamicType = ()>>(
         path: K::url_path(&(), None),
         labels: None,
         fields: None,
+        group: None,
         metadata: true,
         project,
     }

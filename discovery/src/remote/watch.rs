@@ -30,6 +30,9 @@ pub(crate) struct Subject<K, T> {
     pub(crate) path: String,
     pub(crate) labels: Option<String>,
     pub(crate) fields: Option<String>,
+    /// The path of the collection's API group version, where it may not be installed: asked
+    /// before the list, so that nothing absent is ever listed.
+    pub(crate) group: Option<&'static str>,
     /// Ask for metadata only.
     pub(crate) metadata: bool,
     pub(crate) project: fn(&K, &mut Interner) -> Option<T>,
@@ -149,6 +152,10 @@ where
     }
 
     async fn page(&self, after: Option<String>) -> Result<ObjectList<K>, Failure> {
+        if let (Some(group), None) = (self.subject.group, &after) {
+            let request = http::Request::get(group).body(Vec::new());
+            self.ask(request.map_err(Failure::local)?).await?;
+        }
         let params = ListParams {
             label_selector: self.subject.labels.clone(),
             field_selector: self.subject.fields.clone(),
@@ -161,11 +168,16 @@ where
             true => request.list_metadata(&params),
             false => request.list(&params),
         };
-        let answer = self.client.request_text(request.map_err(Failure::local)?);
+        let text = self.ask(request.map_err(Failure::local)?).await?;
+        serde_json::from_str(&text).map_err(Failure::local)
+    }
+
+    async fn ask(&self, request: http::Request<Vec<u8>>) -> Result<String, Failure> {
+        let answer = self.client.request_text(request);
         let text = timeout(LIST_LIMIT, answer)
             .await
             .map_err(|_| Failure::slow(LIST_LIMIT))??;
-        serde_json::from_str(&text).map_err(Failure::local)
+        Ok(text)
     }
 
     async fn take_page(

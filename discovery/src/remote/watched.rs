@@ -56,12 +56,9 @@ impl Watched {
         limit: Duration,
     ) -> Result<(), Failure> {
         let uid = heartbeat::identity(client, limit).await?;
-        let is_known = self.lock().identify(Instant::now(), uid);
+        let identified = self.lock().identify(Instant::now(), uid);
         self.publish_known();
-        match is_known {
-            true => Ok(()),
-            false => Err(Failure::local("another cluster answers")),
-        }
+        identified.map_err(Failure::local)
     }
 
     /// Changes when a retry is worth more than it was.

@@ -73,7 +73,7 @@ impl ApiServer {
             compacted: 0,
             objects: BTreeMap::new(),
             log: Vec::new(),
-            absent: vec![SERVICE_EXPORTS.into()],
+            absent: vec![MCS.into()],
             silent: false,
             requests: Vec::new(),
         };
@@ -162,10 +162,10 @@ impl ApiServer {
         });
     }
 
-    /// Lists and watches since the last call, without the questions who it is.
+    /// Lists and watches since the last call, without the questions who it is and what it has.
     pub(crate) fn take_requests(&self) -> Vec<Asked> {
         let mut requests = self.store(|store| std::mem::take(&mut store.requests));
-        requests.retain(|asked| asked.path != KUBE_SYSTEM);
+        requests.retain(|asked| asked.path != KUBE_SYSTEM && asked.path != MCS);
         requests
     }
 
@@ -305,7 +305,8 @@ fn refusal(store: &Store, asked: &Asked) -> Option<Answer> {
     }
     store
         .absent
-        .contains(&asked.path)
+        .iter()
+        .any(|absent| asked.path.starts_with(absent.as_str()))
         .then(|| status(StatusCode::NOT_FOUND, "NotFound"))
 }
 
@@ -338,3 +339,4 @@ pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/istio-system/secrets";
 pub(crate) const SERVICE_EXPORTS: &str = "/apis/multicluster.x-k8s.io/v1alpha1/serviceexports";
+pub(crate) const MCS: &str = "/apis/multicluster.x-k8s.io/v1alpha1";

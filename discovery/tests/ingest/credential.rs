@@ -14,20 +14,16 @@ async fn a_new_token_is_taken_in_place_and_no_list_follows() {
     world.c2.accept_only("new");
     // The old token is dead, and so is every connection that was opened with it.
     world.c2.cut();
+    let asked = world
+        .until_asked(|a| a.path == PODS && a.token == "new" && a.since.is_some())
+        .await;
+    assert!(asked.iter().all(|a| a.since.is_some()), "{asked:?}");
     world.c2.apply(PODS, pod("c2-b", "10.0.0.2"));
     let both = [("c2-a", "10.0.0.1", true), ("c2-b", "10.0.0.2", true)];
     world.c2.apply(SLICES, slice("hello-1", &both));
     world
         .until(|mesh| pods(mesh, "c2") == set(&["c2-a", "c2-b"]))
         .await;
-    let asked = world.c2.take_requests();
-    let kinds = |a: &&crate::api_server::Asked| !a.path.contains("serviceexports");
-    assert!(
-        asked.iter().filter(kinds).all(|a| a.since.is_some()),
-        "{asked:?}"
-    );
-    let pods_watch = asked.iter().rfind(|a| a.path == PODS).unwrap();
-    assert_eq!(pods_watch.token, "new");
     world.end().await;
 }
 
@@ -111,5 +107,25 @@ async fn another_cluster_behind_the_same_address_is_not_taken_in() {
     world.c2.become_another("uid-2");
     world.until(|mesh| pods(mesh, "c2").is_empty()).await;
     world.until_status(|c2| c2["state"] == "live").await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn another_cluster_is_found_out_before_its_list_is_believed() {
+    let mut world = World::without_heartbeats().await;
+    let before = world.now();
+    world.c2.stop().await;
+    world.c2.become_another("uid-9");
+    world.c2.apply(SLICES, slice("hello-1", &[]));
+    world.c2.compact();
+    world.c2.resume().await;
+    world
+        .until_status(|c2| {
+            c2["lastError"]
+                .as_str()
+                .is_some_and(|e| e.contains("uid-9"))
+        })
+        .await;
+    assert_eq!(world.now().services, before.services);
     world.end().await;
 }

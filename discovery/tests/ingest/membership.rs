@@ -1,6 +1,6 @@
 //! Secrets make clusters members, and end it.
 
-use crate::world::{World, cluster, kubeconfig, pods, put_secret, set};
+use crate::world::{OFTEN, World, cluster, kubeconfig, pods, put_secret, set};
 
 #[tokio::test]
 async fn a_deleted_secret_takes_its_cluster_along() {
@@ -88,7 +88,7 @@ async fn the_first_picture_waits_for_every_member_that_lives() {
     let c1 = cluster("uid-1", "t1").await;
     let c2 = cluster("uid-2", "t2").await;
     put_secret(&c1, "c2", &kubeconfig(&c2, "t2"));
-    let world = World::over(c1, c2).await;
+    let world = World::over(c1, c2, OFTEN).await;
     let mesh = world.until(|mesh| !mesh.clusters.is_empty()).await;
     assert_eq!(mesh.generation, 1);
     assert_eq!(pods(&mesh, "c1"), set(&["c1-a"]));

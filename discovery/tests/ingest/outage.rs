@@ -27,10 +27,7 @@ async fn a_dead_api_server_removes_nothing_and_its_watches_resume() {
         .await;
     world.until_status(|c2| c2["state"] == "live").await;
     let asked = world.c2.take_requests();
-    let lists: Vec<_> = asked
-        .iter()
-        .filter(|a| a.since.is_none() && !a.path.contains("serviceexports"))
-        .collect();
+    let lists: Vec<_> = asked.iter().filter(|a| a.since.is_none()).collect();
     assert_eq!(lists, Vec::<&_>::new(), "watches resumed");
     world.end().await;
 }
@@ -110,5 +107,15 @@ async fn the_own_api_server_may_die_too() {
     world
         .until_report(|report| report["secrets"]["lastError"].is_null())
         .await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_event_is_a_proof_of_life() {
+    let world = World::without_heartbeats().await;
+    let age = |c2: &serde_json::Value| c2["proofOfLifeAgeMs"].as_u64().unwrap();
+    world.until_status(|c2| age(c2) > 500).await;
+    world.c2.apply(PODS, pod("c2-b", "10.0.0.2"));
+    world.until_status(|c2| age(c2) < 500).await;
     world.end().await;
 }

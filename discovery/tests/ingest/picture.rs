@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    api_server::{PODS, SERVICE_EXPORTS, SERVICES, SLICES},
+    api_server::{MCS, PODS, SERVICE_EXPORTS, SERVICES, SLICES},
     world::{World, cluster, hello, pod, pods, set, slice},
 };
 
@@ -63,7 +63,7 @@ async fn service_exports_count_when_their_kind_appears_later() {
     );
     let export = json!({"metadata": {"name": "hello", "namespace": "sample"}});
     world.c2.apply(SERVICE_EXPORTS, export);
-    world.c2.install(SERVICE_EXPORTS);
+    world.c2.install(MCS);
     world.until(|mesh| pods(mesh, "c2") == set(&["c2-a"])).await;
     world.end().await;
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api_server::{ApiServer, NAMESPACES, PODS, SECRETS, SERVICES, SLICES};
+use crate::api_server::{ApiServer, Asked, MCS, NAMESPACES, PODS, SECRETS, SERVICES, SLICES};
 
 /// The own cluster `c1`, the peer `c2`, and a running ingest.
 pub(crate) struct World {
@@ -39,11 +39,23 @@ impl World {
     /// As before, but `c2` is no member yet.
     pub(crate) async fn without_secret(c2: ApiServer) -> Self {
         let c1 = cluster("uid-1", "t1").await;
-        Self::over(c1, c2).await
+        Self::over(c1, c2, OFTEN).await
+    }
+
+    /// As [`World::start`], with one heartbeat at the start and no other.
+    pub(crate) async fn without_heartbeats() -> Self {
+        let (c1, c2) = (cluster("uid-1", "t1").await, cluster("uid-2", "t2").await);
+        put_secret(&c1, "c2", &kubeconfig(&c2, "t2"));
+        // What is absent is asked for again and again.
+        c2.install(MCS);
+        let world = Self::over(c1, c2, "interval: 10m, timeout: 500ms, staleAfter: 11m").await;
+        let complete = |mesh: &Mesh| pods(mesh, "c2") == set(&["c2-a"]);
+        world.until(complete).await;
+        world
     }
 
     /// An ingest over these.
-    pub(crate) async fn over(c1: ApiServer, c2: ApiServer) -> Self {
+    pub(crate) async fn over(c1: ApiServer, c2: ApiServer, heartbeat: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig(&c1, "t1")).unwrap();
@@ -51,7 +63,7 @@ impl World {
             "cluster: c1
 kubeconfig: {}
 listen: {{ xds: null, xdsPlainText: '127.0.0.1:1' }}
-heartbeat: {{ interval: 50ms, timeout: 500ms, staleAfter: 400ms }}
+heartbeat: {{ {heartbeat} }}
 push: {{ quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }}
 ",
             path.display()
@@ -127,6 +139,20 @@ push: {{ quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }}
             Ok(report) => report,
             Err(_) => panic!("never so: {:#}", self.status.clusters()),
         }
+    }
+
+    /// Waits until `c2` was asked for something.
+    pub(crate) async fn until_asked(&self, wanted: impl Fn(&Asked) -> bool) -> Vec<Asked> {
+        let mut all = Vec::new();
+        let polled = async {
+            while !all.iter().any(&wanted) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                all.extend(self.c2.take_requests());
+            }
+        };
+        let in_time = tokio::time::timeout(LONG, polled).await.is_ok();
+        assert!(in_time, "never asked: {all:#?}");
+        all
     }
 
     pub(crate) fn report_of(&self, cluster: &str) -> Value {
@@ -219,5 +245,7 @@ pub(crate) fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
+/// Heartbeats as most tests want them.
+pub(crate) const OFTEN: &str = "interval: 50ms, timeout: 500ms, staleAfter: 400ms";
 /// Longer than anything here takes, on any machine.
 const LONG: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, ops::Deref};
 
-use super::{Config, Source, Span, Xds};
+use super::{Config, Source, Xds};
 
 /// A configuration that a gateway can be started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +65,19 @@ impl Config {
         );
         within("dial.attempts", self.dial.attempts.into(), 1, 8);
         within("relay.pipes", self.relay.pipes as usize, 0, 1 << 16);
-        for (path, span, least) in [
-            ("hello.timeout", self.hello.timeout, 1),
-            ("dial.timeout", self.dial.timeout, 1),
-            ("relay.idle", self.relay.idle, 1),
-            ("relay.keepalive", self.relay.keepalive, 1000),
-            ("relay.userTimeout", self.relay.user_timeout, 1),
+        for (path, span, least, most) in [
+            ("hello.timeout", self.hello.timeout, 1, DAYS),
+            ("dial.timeout", self.dial.timeout, 1, DAYS),
+            ("relay.idle", self.relay.idle, 1, DAYS),
+            ("relay.keepalive", self.relay.keepalive, 1_000, KEEPALIVE),
+            ("relay.userTimeout", self.relay.user_timeout, 1, DAYS),
+            ("drain.limit", self.drain.limit, 0, DAYS),
         ] {
-            within(path, span.milliseconds(), least, usize::MAX);
+            let is = span.0.as_millis();
+            if !(least..=most).contains(&is) {
+                let message = format!("{is} ms is not in {least}..={most} ms");
+                found.push(Problem::new(path, message));
+            }
         }
     }
 }
@@ -140,17 +145,17 @@ impl Xds {
     }
 }
 
-impl Span {
-    fn milliseconds(self) -> usize {
-        usize::try_from(self.0.as_millis()).unwrap_or(usize::MAX)
-    }
-}
-
 fn is_loopback(address: &str) -> bool {
     address
         .parse::<SocketAddr>()
         .is_ok_and(|address| address.ip().is_loopback())
 }
+
+/// Twenty days, in milliseconds: what the kernel takes for `TCP_USER_TIMEOUT` and the
+/// clock can add.
+const DAYS: u128 = 20 * 24 * 3_600_000;
+/// The longest `TCP_KEEPIDLE` that the kernel takes.
+const KEEPALIVE: u128 = 32_767_000;
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ pub struct Levels(Vec<Level>);
 /// The endpoints of one priority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Level {
-    /// Percent of all connections that this level can take, 0..=100.
+    /// Percent of all connections that this level can take; above 100 with room to spare.
     available: u32,
     /// Who is drawn, each with the sum of the weights up to and including its own.
     ends: Vec<(usize, u64)>,
@@ -99,7 +99,7 @@ impl Level {
         let usable = u32::try_from(ends.len()).unwrap_or(u32::MAX);
         let available = usable.saturating_mul(OVERPROVISIONED).checked_div(all);
         Self {
-            available: available.unwrap_or(0).clamp(1, 100),
+            available: available.unwrap_or(0).max(1),
             ends,
         }
     }

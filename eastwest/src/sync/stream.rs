@@ -108,8 +108,10 @@ impl Subscriber<'_> {
             refused => answer.nack(list(refused)),
         };
         asked.send(Some(answer));
-        let next = asked.session.assignments(self.resources.wanted());
-        asked.send(next);
+        if kind == Kind::Cluster {
+            let next = asked.session.assignments(self.resources.wanted());
+            asked.send(next);
+        }
         self.backoff.reset();
         if applied.changed {
             self.publisher.publish(self.resources.routes());

@@ -1,6 +1,9 @@
 //! The end of a gateway.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::{ErrorKind, Write},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -52,6 +55,22 @@ async fn what_does_not_end_is_cut_and_reported() {
     assert_eq!(log[0]["reason"], "drained");
     for stream in [&mut client, &mut server] {
         assert_eq!(read_out(stream).await.1, Some(ErrorKind::ConnectionReset));
+    }
+}
+
+/// Who had connected when the gateway was told to stop is served, though nobody had
+/// accepted it yet.
+#[tokio::test]
+async fn who_waits_in_the_backlog_is_taken() {
+    let (listener, address) = endpoint().await;
+    for _ in 0..20 {
+        let world = World::to("", &[address]);
+        let mut waiting = [(); 4].map(|()| std::net::TcpStream::connect(world.address).unwrap());
+        world.stop();
+        for client in &mut waiting {
+            client.write_all(&hello(SNI)).unwrap();
+            take(&listener).await;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::setting::{ARCHIVE, gateway_address, knows};
 
 pub(super) async fn arrives_intact(world: &World, report: &Report) -> Result<()> {
     let client = world.cluster("c1").pod("client")?;
-    report.given("archive, a service that only c2 has and c1 does not know");
+    report.given("archive, which only c2 has, exported by a ServiceExport");
     knows(client, "archive", &[gateway_address(world.cluster("c2"))]).await?;
     for bytes in ["200000", "200000000"] {
         for direction in [&["--up"][..], &[]] {

@@ -107,6 +107,7 @@ impl Setting {
         report.given("two clusters, two networks, one pod range, real API servers");
         world.share_trust().await?;
         world.exchange_secrets().await?;
+        world.cluster("c2").install_service_exports().await?;
         report.given("one root, an intermediate and a trust agent for each; remote secrets");
 
         try_join_all(world.clusters_mut().map(|cluster| self.mesh(cluster))).await?;
@@ -118,8 +119,9 @@ impl Setting {
         c1.scale_up(&self.v1, 1).await?;
         c1.scale_up(&self.other, 1).await?;
         let c2 = world.cluster_mut("c2");
-        c2.serve(&service("archive", &[("version", "v2")], true))
+        c2.serve(&service("archive", &[("version", "v2")], false))
             .await?;
+        c2.export_by_object("sample", "archive").await?;
         c2.scale_up(&self.v2, 1).await?;
         report.given("helloworld v1 in c1, v2 in c2, each behind a real Envoy");
 

@@ -78,6 +78,18 @@ fn an_absent_optional_kind_is_done_without() {
 }
 
 #[test]
+fn a_denied_kind_is_done_without_when_that_lasts() {
+    let now = Instant::now();
+    let mut state = State::new(LIMIT);
+    assert!(!state.denied(now, Kind::MeshConfig, "403".into()));
+    assert!(!state.denied(now + seconds(5), Kind::MeshConfig, "403".into()));
+    assert!(state.denied(now + LIMIT, Kind::MeshConfig, "403".into()));
+    assert!(state.denied(now + LIMIT, Kind::MeshConfig, "403".into()));
+    state.listed(Kind::MeshConfig);
+    assert!(!state.denied(now + seconds(7), Kind::MeshConfig, "403".into()));
+}
+
+#[test]
 fn following_does_not_stand_for_listed() {
     let now = Instant::now();
     let mut state = State::new(LIMIT);
