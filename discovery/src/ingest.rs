@@ -17,7 +17,7 @@ use crate::{
     model::Mesh,
     pace::Pace,
     registry::{self, Registry},
-    remote::{Observation, Remote, Settings},
+    remote::{Observation, Remote, Settings, claims::Claims},
     status::{Board, StatusHandle},
 };
 
@@ -45,6 +45,7 @@ impl Ingest {
             heartbeat: config.heartbeat,
             system_namespace: config.system_namespace.as_str().into(),
             metrics: Arc::clone(&metrics),
+            claims: Claims::default(),
             out,
         };
         let board = Arc::new(Board::default());

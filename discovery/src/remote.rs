@@ -1,5 +1,6 @@
 //! One cluster, the own one included: everything that follows it, and how fresh it is.
 
+pub(crate) mod claims;
 pub(crate) mod cursor;
 pub(crate) mod heartbeat;
 pub(crate) mod life;
@@ -26,6 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::watched::Watched;
 use self::{
+    claims::Claims,
     project::{Fact, Kind},
     pursuit::Pursuit,
     watch::{Audience, Change, Closed, Failure, Subject},
@@ -67,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) system_namespace: Arc<str>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) claims: Claims,
     pub(crate) out: mpsc::Sender<Observation>,
 }
 
@@ -97,7 +100,11 @@ impl Remote {
         settings: &Settings,
     ) -> Result<Self, Error> {
         let stale_after = settings.heartbeat.stale_after;
-        let watched = Arc::new(Watched::new(id.clone(), stale_after));
+        let watched = Arc::new(Watched::new(
+            id.clone(),
+            stale_after,
+            settings.claims.clone(),
+        ));
         let wire = Wire {
             connect: settings.heartbeat.timeout,
             keepalive: settings.heartbeat.interval,
@@ -147,6 +154,7 @@ impl Remote {
         self.cancel.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.watched.release();
     }
 
     fn spawn_heartbeat(&self, settings: &Settings) {

@@ -93,7 +93,10 @@ impl Audit {
                 asked.push(Asked::from(line));
             }
         }
-        anyhow::ensure!(!seen.is_empty(), "no request from {source} in the audit log");
+        anyhow::ensure!(
+            !seen.is_empty(),
+            "no request from {source} in the audit log"
+        );
         asked.sort_by_key(|asked: &Asked| asked.at);
         Ok(Self(asked))
     }
@@ -120,9 +123,8 @@ impl Audit {
     /// Requests for a whole state: lists, and watches that begin with one.
     #[must_use]
     pub fn lists(&self) -> Vec<&Asked> {
-        let whole = |asked: &&Asked| {
-            asked.verb == "list" || asked.query.contains_key("sendInitialEvents")
-        };
+        let whole =
+            |asked: &&Asked| asked.verb == "list" || asked.query.contains_key("sendInitialEvents");
         self.0.iter().filter(whole).collect()
     }
 

@@ -10,12 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    crowd::Written,
-    load::micros,
-    probe::eventually,
-    process::Process,
-};
+use crate::{crowd::Written, load::micros, probe::eventually, process::Process};
 
 /// An endpoint that came or went: a line of `world-app record`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +203,11 @@ mod tests {
         assert_eq!(times(records.unfounded(&once)), [20, 21]);
         let late = [write(5, "a", false), write(25, "a", false)];
         assert_eq!(times(records.unfounded(&late)), [20, 21]);
-        let both = [write(5, "a", false), write(15, "a", false), write(3, "b", false)];
+        let both = [
+            write(5, "a", false),
+            write(15, "a", false),
+            write(3, "b", false),
+        ];
         assert!(records.unfounded(&both).is_empty());
     }
 

@@ -81,8 +81,9 @@ impl Group {
         }
     }
 
-    pub(super) async fn create(&mut self) -> Result<()> {
-        self.post::<Service>("services", self.service_object()).await?;
+    pub(super) async fn create(&self) -> Result<()> {
+        self.post::<Service>("services", self.service_object())
+            .await?;
         for index in 0..self.members.len() {
             self.create_pod(index).await?;
         }
@@ -158,7 +159,8 @@ impl Group {
             .await
             .with_context(|| format!("cannot change the slice {}", self.service))?;
         let version = slice.metadata.resource_version;
-        self.diary.version_given("endpointslices", version.as_deref())
+        self.diary
+            .version_given("endpointslices", version.as_deref())
     }
 
     async fn post<K>(&self, resource: &'static str, object: Value) -> Result<()>

@@ -7,10 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::{
-    api::core::v1::Secret,
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::core::v1::Secret;
 use scenarios::{
     audit::Audit,
     crowd::Crowd,
@@ -71,7 +68,8 @@ impl Cast {
         let world = scene.insert(World::start(peers, &[plan("c1", 1), plan("c2", 2)]).await?);
         world.share_trust().await?;
         let c2 = world.cluster("c2");
-        define_exports(c2).await?;
+        // There must be nothing that discovery follows in vain.
+        c2.install_service_exports().await?;
         let crowd = Crowd::gather(c2.api(), c2.plan(), SERVICES, EACH).await?;
         report.given("two real API servers; 500 endpoints of 50 services in c2");
 
@@ -181,10 +179,15 @@ pub(super) fn audit(world: &World) -> Result<Audit> {
     asked(world, "c2")
 }
 
-/// What c1's pods and node asked an API server.
+/// What c1's discovery asked an API server: in its own cluster under the address of its pod,
+/// elsewhere under that of its node.
 pub(super) fn asked(world: &World, cluster: &str) -> Result<Audit> {
     let log: PathBuf = world.run().logs().join(format!("{cluster}-audit.log"));
-    Audit::of(&log, world.cluster("c1").plan().node().into())
+    let source = match cluster {
+        "c1" => DISCOVERY_ADDRESS,
+        _ => world.cluster("c1").plan().node(),
+    };
+    Audit::of(&log, source.into())
 }
 
 /// Fails when c2 was asked for a whole state since a moment.
@@ -286,42 +289,5 @@ fn record(c1: &Cluster) -> Result<Recorder> {
     Ok(Recorder::new(process))
 }
 
-/// The kind ServiceExport, so that there is nothing that discovery follows in vain.
-async fn define_exports(cluster: &Cluster) -> Result<()> {
-    let names = json!({
-        "kind": "ServiceExport", "plural": "serviceexports", "singular": "serviceexport",
-    });
-    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": "serviceexports.multicluster.x-k8s.io",
-            "annotations": { "api-approved.kubernetes.io": "unapproved, for a test" },
-        },
-        "spec": {
-            "group": "multicluster.x-k8s.io",
-            "names": names,
-            "scope": "Namespaced",
-            "versions": [{
-                "name": "v1alpha1", "served": true, "storage": true,
-                "schema": { "openAPIV3Schema": schema },
-            }],
-        },
-    });
-    cluster
-        .api()
-        .create::<CustomResourceDefinition>(definition)
-        .await?;
-    let request = || http::Request::get(EXPORTS).body(Vec::new());
-    eventually("ServiceExports are served", ARRIVAL, async || {
-        let client = cluster.api().client();
-        client.request_text(request()?).await?;
-        Ok(())
-    })
-    .await
-}
-
-const EXPORTS: &str = "/apis/multicluster.x-k8s.io/v1alpha1/serviceexports";
 const SERVICES: u8 = 50;
 const EACH: u8 = 10;

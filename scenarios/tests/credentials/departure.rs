@@ -18,7 +18,11 @@ pub(super) async fn is_at_once(world: &World, cast: &mut Cast, report: &Report) 
     let records = cast.recorder.agrees(&none, LIMIT).await?.since(removed);
     let (first, last) = records.span(removed).context("nothing was told")?;
     ensure!(last <= LIMIT, "the last endpoint left after {last:?}");
-    let delays = format!("first {} ms, last {} ms", first.as_millis(), last.as_millis());
+    let delays = format!(
+        "first {} ms, last {} ms",
+        first.as_millis(),
+        last.as_millis()
+    );
     report.measured(
         &format!("from the delete to {all} endpoints gone"),
         delays,

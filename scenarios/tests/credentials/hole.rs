@@ -21,24 +21,43 @@ pub(super) async fn is_noticed_and_survived(
     is_shown(world, "stale").await?;
     let stale = start.elapsed();
     report.measured("until c2 is stale", Took(stale), "6 s and a heartbeat");
-    ensure!(stale >= Duration::from_secs(4), "stale too early: {stale:?}");
+    ensure!(
+        stale >= Duration::from_secs(4),
+        "stale too early: {stale:?}"
+    );
 
     cast.crowd.leave(10, 4).await?;
     report.when("meanwhile 10 endpoints leave in c2");
     tokio::time::sleep(HOLE.saturating_sub(start.elapsed())).await;
     let told = cast.told_the_truth(since)?;
-    ensure!(told == Removals { removed: 0, added: 0 }, "told: {told:?}");
+    ensure!(
+        told == Removals {
+            removed: 0,
+            added: 0
+        },
+        "told: {told:?}"
+    );
     report.then("after 20 s nothing was removed");
 
     swallow(netns, "-D", &server)?;
     let back = Instant::now();
     report.when("packets pass again");
     is_shown(world, "live").await?;
-    report.measured("until c2 is live", Took(back.elapsed()), "a heartbeat and a connect");
+    report.measured(
+        "until c2 is live",
+        Took(back.elapsed()),
+        "a heartbeat and a connect",
+    );
     cast.settle().await?;
     report.measured("until what is known is true", Took(back.elapsed()), "8 s");
     let told = cast.told_the_truth(since)?;
-    ensure!(told == Removals { removed: 10, added: 0 }, "told: {told:?}");
+    ensure!(
+        told == Removals {
+            removed: 10,
+            added: 0
+        },
+        "told: {told:?}"
+    );
     never_listed(world, since)?;
     report.then("the 10 that had left were told, by watches that went on: no list");
     Ok(())
@@ -46,7 +65,10 @@ pub(super) async fn is_noticed_and_survived(
 
 fn swallow(netns: &Netns, change: &str, server: &str) -> Result<()> {
     for (chain, side) in [("OUTPUT", "-d"), ("INPUT", "-s")] {
-        netns.run("iptables", &["-w", change, chain, side, server, "-j", "DROP"])?;
+        netns.run(
+            "iptables",
+            &["-w", change, chain, side, server, "-j", "DROP"],
+        )?;
     }
     Ok(())
 }

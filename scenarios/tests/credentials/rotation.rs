@@ -10,11 +10,7 @@ use scenarios::{
 
 use super::cast::{ARRIVAL, Cast, RESOURCES, Took, audit, is_shown, never_listed, reader};
 
-pub(super) async fn goes_unnoticed(
-    world: &World,
-    cast: &mut Cast,
-    report: &Report,
-) -> Result<()> {
+pub(super) async fn goes_unnoticed(world: &World, cast: &mut Cast, report: &Report) -> Result<()> {
     let warm = SystemTime::now();
     let churn = cast.crowd.churn(PACE);
     report.when("500 endpoints come and go, 100 changes a second");
@@ -55,7 +51,9 @@ pub(super) async fn goes_unnoticed(
     report.then("no list and no sendInitialEvents since the warm-up");
     let removals = cast.told_the_truth(warm)?;
     let done = cast.crowd.diary().written();
-    let done = done.iter().filter(|w| w.begun >= scenarios::load::micros(warm));
+    let done = done
+        .iter()
+        .filter(|w| w.begun >= scenarios::load::micros(warm));
     report.then(&format!(
         "{} changes; {} removals and {} additions told, none of what was there: the recorder \
          knows all {}",
@@ -64,7 +62,10 @@ pub(super) async fn goes_unnoticed(
         removals.added,
         cast.crowd.truth().len(),
     ));
-    ensure!(records.count(Happening::Removed) > 400, "nothing was churned");
+    ensure!(
+        records.count(Happening::Removed) > 400,
+        "nothing was churned"
+    );
     let delays = records.delays(&cast.crowd.diary().written());
     let at = |share: usize| Took(delays[(delays.len() - 1) * share / 100]);
     let figures = format!("p50 {}, p99 {}", at(50), at(99));
@@ -109,8 +110,14 @@ fn goes_on_from_its_place(world: &World, cast: &Cast, cut: SystemTime) -> Result
     let (before, after) = (all.before(cut), all.since(cut));
     let mut carried = after.credentials();
     ensure!(carried.len() == 1, "tokens since the cut: {carried:?}");
-    let first = before.watches().next().and_then(|w| w.credential.as_deref());
-    ensure!(carried.pop_first() != first, "the watches still carry the old token");
+    let first = before
+        .watches()
+        .next()
+        .and_then(|w| w.credential.as_deref());
+    ensure!(
+        carried.pop_first() != first,
+        "the watches still carry the old token"
+    );
     for resource in RESOURCES {
         let of_it = |asked: &&scenarios::audit::Asked| asked.resource == resource;
         let former = before.watches().filter(of_it).last();

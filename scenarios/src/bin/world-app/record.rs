@@ -63,8 +63,8 @@ struct Recorder {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let mut client =
-        AggregatedDiscoveryServiceClient::new(connect(&args).await?).max_decoding_message_size(LIMIT);
+    let mut client = AggregatedDiscoveryServiceClient::new(connect(&args).await?)
+        .max_decoding_message_size(LIMIT);
     let (requests, queue) = mpsc::channel(QUEUE);
     let mut recorder = Recorder {
         prefix: args.prefix,
@@ -154,11 +154,13 @@ impl Recorder {
             self.assigned(name, BTreeSet::new())?;
             self.known.remove(name);
         }
-        Ok((!new.is_empty() || !gone.is_empty()).then(|| DeltaDiscoveryRequest {
-            resource_names_subscribe: new,
-            resource_names_unsubscribe: gone,
-            ..request(ASSIGNMENT)
-        }))
+        Ok(
+            (!new.is_empty() || !gone.is_empty()).then(|| DeltaDiscoveryRequest {
+                resource_names_subscribe: new,
+                resource_names_unsubscribe: gone,
+                ..request(ASSIGNMENT)
+            }),
+        )
     }
 
     fn assigned(&mut self, cluster: &str, new: BTreeSet<String>) -> Result<()> {
