@@ -21,6 +21,7 @@ pub(super) async fn is_noticed_and_survived(
     is_shown(world, "stale").await?;
     let stale = start.elapsed();
     report.measured("until c2 is stale", Took(stale), "6 s and a heartbeat");
+    ensure!(stale <= LATEST, "stale too late: {stale:?}");
     ensure!(
         stale >= Duration::from_secs(4),
         "stale too early: {stale:?}"
@@ -74,3 +75,5 @@ fn swallow(netns: &Netns, change: &str, server: &str) -> Result<()> {
 }
 
 const HOLE: Duration = Duration::from_secs(20);
+/// Twice what is promised.
+const LATEST: Duration = Duration::from_secs(12);
