@@ -20,7 +20,7 @@ use self::{
 };
 use crate::{
     config::{Config, Exports},
-    model::{Cluster, ClusterId, Mesh, Network, Service, ServiceKey, Shard},
+    model::{Cluster, ClusterId, Export, Mesh, Network, Service, ServiceKey, Shard},
     remote::{News, Observation, project::Kind},
     snapshot::Origin,
 };
@@ -58,7 +58,10 @@ pub(crate) enum Effect {
     None,
     /// Nothing that somebody uses was taken away.
     Addition,
-    /// Something was.
+    /// A service of the own cluster began to take traffic from others. Our gateway has to know
+    /// before their sidecars do: whoever comes first finds its name closed.
+    Opening,
+    /// Something was taken away.
     Removal,
 }
 
@@ -147,7 +150,11 @@ impl Merge {
             for key in settled.services {
                 let old = shard_of(&self.mesh, id, &key);
                 let new = facts.shard(&key, &self.rules, old.as_deref());
+                let opens = *id == self.rules.own && opens(old.as_deref(), new.as_ref());
                 effect = effect.max(settle_shard(&mut self.mesh, id, &key, old, new));
+                if opens {
+                    effect = effect.max(Effect::Opening);
+                }
             }
         }
         effect
@@ -235,6 +242,14 @@ fn settle_cluster(mesh: &mut Mesh, new: Cluster) -> Effect {
     } else {
         Effect::Addition
     }
+}
+
+/// Whether others can use from now on what they could not before.
+fn opens(old: Option<&Shard>, new: Option<&Shard>) -> bool {
+    let takes_traffic = |shard: &Shard| {
+        shard.export != Export::Closed && shard.endpoints.iter().any(|e| e.ready && e.mesh_tls)
+    };
+    new.is_some_and(takes_traffic) && !old.is_some_and(takes_traffic)
 }
 
 fn settle_shard(

@@ -117,6 +117,7 @@ impl Metrics {
     pub(crate) fn published(&self, effect: Effect) {
         let cause = match effect {
             Effect::Removal => "removal",
+            Effect::Opening => "opening",
             Effect::Addition | Effect::None => "addition",
         };
         self.publications.with_label_values(&[cause]).inc();

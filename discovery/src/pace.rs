@@ -1,7 +1,8 @@
 //! When a publication leaves. Pure.
 //!
 //! What takes something away leaves at once (after `gap`, so that a burst of removals is
-//! gathered). What only adds waits for quiet, and never longer than the limit. The first
+//! gathered), and so does what our gateway must know before others use it. What only adds
+//! waits for quiet, and never longer than the limit. The first
 //! publication of all waits for missing clusters: whoever still has their endpoints from
 //! before a restart must not hear that they are gone.
 
@@ -17,7 +18,8 @@ pub(crate) struct Pace {
     published: Option<Instant>,
     /// First and last addition that waits.
     additions: Option<(Instant, Instant)>,
-    removal: bool,
+    /// Something that does not wait.
+    urgent: bool,
 }
 
 impl Pace {
@@ -27,7 +29,7 @@ impl Pace {
             started: now,
             published: None,
             additions: None,
-            removal: false,
+            urgent: false,
         }
     }
 
@@ -35,7 +37,7 @@ impl Pace {
     pub(crate) fn changed(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::None => {}
-            Effect::Removal => self.removal = true,
+            Effect::Removal | Effect::Opening => self.urgent = true,
             Effect::Addition => {
                 let first = self.additions.map_or(now, |(first, _)| first);
                 self.additions = Some((first, now));
@@ -49,7 +51,7 @@ impl Pace {
             let quiet = last + self.push.quiet;
             quiet.min(first + self.push.limit)
         });
-        let wanted = match self.removal {
+        let wanted = match self.urgent {
             true => Some(self.started),
             false => waits,
         }?;
@@ -64,7 +66,7 @@ impl Pace {
     pub(crate) fn published(&mut self, now: Instant) {
         self.published = Some(now);
         self.additions = None;
-        self.removal = false;
+        self.urgent = false;
     }
 }
 
@@ -101,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_takes_everything_along_at_once() {
+    fn a_removal_or_an_opening_takes_everything_along_at_once() {
         let (mut pace, t) = after_first();
         pace.changed(t, Effect::Addition);
         pace.changed(t + ms(10), Effect::Removal);
         assert!(pace.due(true).unwrap() <= t + ms(10));
         pace.published(t + ms(10));
-        pace.changed(t + ms(12), Effect::Removal);
+        pace.changed(t + ms(12), Effect::Opening);
         assert_eq!(pace.due(true), Some(t + ms(20)), "a burst is gathered");
     }
 

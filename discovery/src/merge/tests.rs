@@ -239,7 +239,7 @@ fn unready_and_gone_are_removals_and_coming_back_is_none() {
         Effect::Addition,
         "nobody used it"
     );
-    assert_eq!(world.apply(OWN, "hello-1", entry(true)), Effect::Addition);
+    assert_eq!(world.apply(OWN, "hello-1", entry(true)), Effect::Opening);
     assert_eq!(world.apply(OWN, "hello-1", entry(true)), Effect::None);
     assert_eq!(world.gone(OWN, Kind::Pod, "a"), Effect::Removal);
     assert_eq!(world.endpoints(OWN), []);
@@ -247,6 +247,22 @@ fn unready_and_gone_are_removals_and_coming_back_is_none() {
     assert_eq!(world.gone(OWN, Kind::Service, "hello"), Effect::Removal);
     assert!(world.shard(OWN).is_none());
     assert!(world.0.mesh.services.is_empty());
+}
+
+/// Our gateway has to know before the sidecars of others do.
+#[test]
+fn the_first_endpoint_that_others_may_reach_is_an_opening_in_the_own_cluster_alone() {
+    let ready = || slice(&[("a", "10.0.0.1", true)]);
+    for (cluster, effect) in [(OWN, Effect::Opening), (PEER, Effect::Addition)] {
+        let mut world = World::with_hello(cluster);
+        world.apply(cluster, "hello", service(false));
+        assert_eq!(world.apply(cluster, "hello", service(true)), effect);
+        world.apply(cluster, "hello-1", slice(&[("a", "10.0.0.1", false)]));
+        assert_eq!(world.apply(cluster, "hello-1", ready()), effect);
+        world.apply(cluster, "b", pod("10.0.0.2"));
+        let both = slice(&[("a", "10.0.0.1", true), ("b", "10.0.0.2", true)]);
+        assert_eq!(world.apply(cluster, "hello-1", both), Effect::Addition);
+    }
 }
 
 #[test]
