@@ -21,7 +21,7 @@ use crate::{
     model::{ClusterId, Mesh},
     pace::Pace,
     registry::{self, Registry},
-    remote::{Observation, Remote, Settings},
+    remote::{Observation, Remote, Settings, claims::Claims},
     snapshot::{Known, Origin, Snapshot, keeper::Keeper},
     status::{Board, StatusHandle},
 };
@@ -50,6 +50,7 @@ impl Ingest {
             heartbeat: config.heartbeat,
             system_namespace: config.system_namespace.as_str().into(),
             metrics: Arc::clone(&metrics),
+            claims: Claims::default(),
             out,
         };
         let board = Arc::new(Board::default());

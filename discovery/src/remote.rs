@@ -1,5 +1,6 @@
 //! One cluster, the own one included: everything that follows it, and how fresh it is.
 
+pub(crate) mod claims;
 pub(crate) mod cursor;
 pub(crate) mod heartbeat;
 pub(crate) mod life;
@@ -27,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::watched::Watched;
 use self::{
+    claims::Claims,
     project::{Fact, Kind},
     pursuit::Pursuit,
     state::Uid,
@@ -71,6 +73,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) system_namespace: Arc<str>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) claims: Claims,
     pub(crate) out: mpsc::Sender<Observation>,
 }
 
@@ -101,7 +104,11 @@ impl Remote {
         settings: &Settings,
     ) -> Result<Self, Error> {
         let stale_after = settings.heartbeat.stale_after;
-        let watched = Arc::new(Watched::new(id.clone(), stale_after));
+        let watched = Arc::new(Watched::new(
+            id.clone(),
+            stale_after,
+            settings.claims.clone(),
+        ));
         let wire = Wire {
             connect: settings.heartbeat.timeout,
             keepalive: settings.heartbeat.interval,
@@ -152,6 +159,7 @@ impl Remote {
         self.cancel.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.watched.release();
     }
 
     fn spawn_heartbeat(&self, settings: &Settings) {

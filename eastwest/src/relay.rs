@@ -50,7 +50,7 @@ pub struct Carried {
 
 impl Relay<'_> {
     /// Carries until the end, whose reason it gives.
-    pub(crate) async fn run(self, idle: Duration) -> Close {
+    pub(crate) fn run(self, idle: Duration) -> impl Future<Output = Close> {
         let mut both = Both {
             up: Flow::default(),
             down: Flow::default(),
@@ -58,31 +58,33 @@ impl Relay<'_> {
             moved_at: Instant::now(),
             idle,
         };
-        let (client, endpoint) = (both.relay.client, both.relay.endpoint);
-        let mut clock = pin!(sleep_until(both.moved_at + idle));
-        let mut client_error = pin!(client.ready(Interest::ERROR));
-        let mut endpoint_error = pin!(endpoint.ready(Interest::ERROR));
-        let mut fused = (false, false);
-        poll_fn(|cx| {
-            if let Poll::Ready(close) = both.poll(cx) {
-                return Poll::Ready(close);
-            }
-            // A flow that is blocked or ended does not read, and would see no reset.
-            if both.up.is_deaf() && !fused.0 && is_ready(client_error.as_mut(), cx) {
-                fused.0 = true;
-                if let Some(close) = both.reset(Side::Client, cx) {
+        async move {
+            let (client, endpoint) = (both.relay.client, both.relay.endpoint);
+            let mut clock = pin!(sleep_until(both.moved_at + both.idle));
+            let mut client_error = pin!(client.ready(Interest::ERROR));
+            let mut endpoint_error = pin!(endpoint.ready(Interest::ERROR));
+            let mut fused = (false, false);
+            poll_fn(|cx| {
+                if let Poll::Ready(close) = both.poll(cx) {
                     return Poll::Ready(close);
                 }
-            }
-            if both.down.is_deaf() && !fused.1 && is_ready(endpoint_error.as_mut(), cx) {
-                fused.1 = true;
-                if let Some(close) = both.reset(Side::Endpoint, cx) {
-                    return Poll::Ready(close);
+                // A flow that is blocked or ended does not read, and would see no reset.
+                if both.up.is_deaf() && !fused.0 && is_ready(client_error.as_mut(), cx) {
+                    fused.0 = true;
+                    if let Some(close) = both.reset(Side::Client, cx) {
+                        return Poll::Ready(close);
+                    }
                 }
-            }
-            both.poll_idle(clock.as_mut(), cx)
-        })
-        .await
+                if both.down.is_deaf() && !fused.1 && is_ready(endpoint_error.as_mut(), cx) {
+                    fused.1 = true;
+                    if let Some(close) = both.reset(Side::Endpoint, cx) {
+                        return Poll::Ready(close);
+                    }
+                }
+                both.poll_idle(clock.as_mut(), cx)
+            })
+            .await
+        }
     }
 }
 

@@ -32,6 +32,12 @@ pub mod content;
 
 pub mod load;
 
+pub mod crowd;
+
+pub mod recorder;
+
+pub mod audit;
+
 pub mod dial;
 
 pub mod probe;

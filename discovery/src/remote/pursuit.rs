@@ -43,11 +43,12 @@ impl Pursuit {
             loop {
                 let wanted = self.targets.borrow_and_update().clone();
                 let Err(reason) = self.go(&current, &wanted).await else {
+                    self.watched.detour(None);
                     current = wanted;
                     backoff.succeeded();
                     break;
                 };
-                self.watched.trouble(reason);
+                self.watched.detour(Some(reason));
                 let wait = sleep(backoff.failed());
                 tokio::select! {
                     () = wait => {}

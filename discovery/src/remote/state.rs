@@ -65,6 +65,8 @@ pub(crate) struct State {
     watches: BTreeMap<Kind, Watch>,
     settled: BTreeSet<Kind>,
     last_error: Option<(Instant, String)>,
+    /// Why the way that is wanted is not gone.
+    detour: Option<(Instant, String)>,
 }
 
 impl Phase {
@@ -90,6 +92,7 @@ impl State {
             watches: Kind::ALL.map(|kind| (kind, Watch::Listing)).into(),
             settled: BTreeSet::new(),
             last_error: None,
+            detour: None,
         }
     }
 
@@ -187,13 +190,21 @@ impl State {
             Some(Watch::Failing { since, .. }) => *since,
             _ => now,
         };
-        self.last_error = Some((now, format!("{}: {reason}", kind.as_str())));
+        // Who is refused as a whole, or hears somebody else, was told why and what to do.
+        if self.refused_since.is_none() && self.foreign.is_none() {
+            self.last_error = Some((now, format!("{}: {reason}", kind.as_str())));
+        }
         self.watches.insert(kind, Watch::Failing { since, reason });
     }
 
     /// Something else went wrong that an operator should see.
     pub(crate) fn trouble(&mut self, now: Instant, reason: String) {
         self.last_error = Some((now, reason));
+    }
+
+    /// The way that is wanted is not gone, for this reason; `None`: it is.
+    pub(crate) fn detour(&mut self, now: Instant, reason: Option<String>) {
+        self.detour = reason.map(|reason| (now, reason));
     }
 
     /// How fresh what we know is, given the last proof of life.
@@ -218,9 +229,10 @@ impl State {
         &self.watches
     }
 
-    /// The last thing that went wrong, and when.
+    /// The last thing that went wrong, and when: before all else, why the secret of the
+    /// moment is not followed, for as long as it is not.
     pub(crate) fn last_error(&self) -> Option<(Instant, &str)> {
-        let (at, reason) = self.last_error.as_ref()?;
+        let (at, reason) = self.detour.as_ref().or(self.last_error.as_ref())?;
         Some((*at, reason))
     }
 }

@@ -227,22 +227,22 @@ where
         let length = self.backoff.watch_for();
         let begun = Instant::now();
         if let Err(failure) = audience.verify().await {
-            return self.broken(failure);
+            return self.broken(failure, audience).await;
         }
         let mut events = match self.open(since, length).await {
             Ok(events) => events,
-            Err(failure) => return self.broken(failure),
+            Err(failure) => return self.broken(failure, audience).await,
         };
         audience.following();
         let mut heard = false;
         loop {
             let silence = length + GRACE;
             match timeout(silence, events.next()).await {
-                Err(_) => return self.broken(Failure::slow(silence)),
+                Err(_) => return self.broken(Failure::slow(silence), audience).await,
                 Ok(None) => break,
-                Ok(Some(Err(error))) => return self.broken(error.into()),
+                Ok(Some(Err(error))) => return self.broken(error.into(), audience).await,
                 Ok(Some(Ok(WatchEvent::Error(status)))) => {
-                    return self.broken(kube::Error::Api(status).into());
+                    return self.broken(kube::Error::Api(status).into(), audience).await;
                 }
                 Ok(Some(Ok(event))) => self.take_event(event, audience).await?,
             }
@@ -308,11 +308,15 @@ where
         Ok(())
     }
 
-    /// History that is no more is no failure: a list follows at once.
-    fn broken(&mut self, failure: Failure) -> Result<(), Stop> {
+    /// After history that is no more a list follows at once; until it is here, we are behind.
+    async fn broken(
+        &mut self,
+        failure: Failure,
+        audience: &mut impl Audience<Fact = T>,
+    ) -> Result<(), Stop> {
         if failure.status == Some(410) {
             self.cursor.on(Outcome::Gone);
-            return Ok(());
+            return Ok(audience.failing(failure).await?);
         }
         self.cursor.on(Outcome::Ended);
         Err(Stop::Failed(failure))

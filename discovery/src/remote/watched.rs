@@ -8,6 +8,7 @@ use std::{
 use tokio::{sync::watch as signal, time::Instant};
 
 use super::{
+    claims::Claims,
     heartbeat,
     life::Life,
     state::{Beat, Phase, State, Uid},
@@ -20,6 +21,7 @@ pub(crate) struct Watched {
     id: ClusterId,
     state: Mutex<State>,
     life: Life,
+    claims: Claims,
     /// Grows when a retry is worth more than it was.
     contact: signal::Sender<u64>,
     /// Whether what the API server says may be taken in.
@@ -28,11 +30,12 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(id: ClusterId, stale_after: Duration) -> Self {
+    pub(super) fn new(id: ClusterId, stale_after: Duration, claims: Claims) -> Self {
         Self {
             id,
             state: Mutex::new(State::new(stale_after)),
             life: Life::default(),
+            claims,
             contact: signal::Sender::new(0),
             known: signal::Sender::new(false),
             shown: Mutex::new(Phase::Connecting),
@@ -56,6 +59,7 @@ impl Watched {
         limit: Duration,
     ) -> Result<(), Failure> {
         let uid = heartbeat::identity(client, limit).await?;
+        self.claim(&uid).map_err(Failure::local)?;
         let identified = self.lock().identify(Instant::now(), uid);
         self.publish_known();
         identified.map_err(Failure::local)
@@ -84,6 +88,13 @@ impl Watched {
     }
 
     pub(super) fn beat(&self, now: Instant, beat: Beat) {
+        let beat = match beat {
+            Beat::Good(uid) => match self.claim(&uid) {
+                Ok(()) => Beat::Good(uid),
+                Err(reason) => Beat::Refused(reason),
+            },
+            other => other,
+        };
         let made = self.lock().beat(now, beat);
         self.publish_known();
         if made {
@@ -103,8 +114,35 @@ impl Watched {
         self.lock().trouble(Instant::now(), reason);
     }
 
+    /// The target that is wanted is not taken, for this reason; `None`: it is.
+    pub(super) fn detour(&self, reason: Option<String>) {
+        if let Some(reason) = &reason {
+            tracing::warn!(cluster = %self.id, reason, "credential not taken");
+        }
+        self.lock().detour(Instant::now(), reason);
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
+    }
+
+    /// The cluster may be followed under another name.
+    pub(super) fn release(&self) {
+        self.claims.release(&self.id);
+    }
+
+    /// Claims the cluster for this name, unless it is not the one that we know: whose it is
+    /// then is not the question.
+    fn claim(&self, uid: &Uid) -> Result<(), String> {
+        if self.uid().is_some_and(|known| known != *uid) {
+            return Ok(());
+        }
+        self.claims.claim(uid, &self.id).map_err(|owner| {
+            format!(
+                "this is the cluster {owner}, which is followed already (kube-system UID {uid}); delete one of the two secrets, or point this one to the cluster {}",
+                self.id
+            )
+        })
     }
 
     fn publish_known(&self) {

@@ -161,7 +161,7 @@ where
         whole.unwrap();
     }
     gateway.until_closed("finished", 64.0).await;
-    let mib = 2 * 64 * length >> 20;
+    let mib = (2 * 64 * length) >> 20;
     let (took, resident) = (begin.elapsed(), gateway.resident() >> 10);
     println!("{what}: 64 connections, {mib} MiB whole in {took:.1?}, {resident} KiB resident");
 }

@@ -82,7 +82,10 @@ where
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
-            Some(ended) = tasks.join_next() => ended.unwrap(),
+            Some(ended) = tasks.join_next() => if let Err(error) = ended {
+                // With the runtime, they are cancelled.
+                assert!(!error.is_panic(), "{error}");
+            },
             accepted = listener.accept() => { tasks.spawn(each(accepted.unwrap().0)); }
         }
     }

@@ -110,3 +110,30 @@ fn another_cluster_is_marked_until_the_known_one_is_back() {
     assert!(state.beat(now, good("u")), "contact made again");
     assert_eq!(state.phase(now, Some(now)), Phase::Live);
 }
+
+#[test]
+fn why_it_is_refused_is_not_hidden_by_what_follows_from_it() {
+    let (mut state, now) = complete();
+    state.beat(now, Beat::Refused("401; put a token in".into()));
+    state.failing(now, Kind::Pod, "401".into());
+    assert_eq!(state.last_error(), Some((now, "401; put a token in")));
+    state.beat(now, good("u"));
+    state.failing(now, Kind::Pod, "500".into());
+    assert_eq!(state.last_error(), Some((now, "pods: 500")));
+}
+
+#[test]
+fn a_way_that_is_not_gone_is_said_until_it_is() {
+    let (mut state, now) = complete();
+    state.failing(now, Kind::Pod, "500".into());
+    state.detour(now, Some("leads elsewhere".into()));
+    state.failing(now, Kind::Node, "500".into());
+    assert_eq!(state.last_error(), Some((now, "leads elsewhere")));
+    assert_eq!(
+        state.phase(now, Some(now)),
+        Phase::Live,
+        "it lives as before"
+    );
+    state.detour(now, None);
+    assert_eq!(state.last_error(), Some((now, "nodes: 500")));
+}

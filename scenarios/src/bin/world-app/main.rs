@@ -4,8 +4,10 @@
 
 mod dial;
 mod hello;
+mod record;
 mod requests;
 mod transfer;
+mod witness;
 
 use anyhow::Result;
 use clap::Parser;
@@ -21,6 +23,8 @@ enum Command {
     Transfer(transfer::Args),
     /// Speaks mesh TLS itself, to any address, as any sidecar could.
     TlsDial(dial::Args),
+    /// Subscribes to endpoints as a sidecar does, and tells each that comes or goes.
+    Record(record::Args),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,5 +34,6 @@ async fn main() -> Result<()> {
         Command::Load(args) => requests::run(args).await,
         Command::Transfer(args) => transfer::run(args).await,
         Command::TlsDial(args) => dial::run(args).await,
+        Command::Record(args) => record::run(args).await,
     }
 }

@@ -1,0 +1,223 @@
+//! What a sidecar would be told of endpoints, written down with its time: the independent
+//! view that is compared with what was done in the cluster.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::{crowd::Written, load::micros, probe::eventually, process::Process};
+
+/// An endpoint that came or went: a line of `world-app record`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it was told, in microseconds since 1970.
+    pub at: u64,
+    /// The cluster as Envoy names it.
+    pub cluster: String,
+    /// Address and port.
+    pub address: String,
+    /// What was told of it.
+    pub happening: Happening,
+}
+
+/// What was told of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Happening {
+    /// It is there.
+    Added,
+    /// It is no more.
+    Removed,
+}
+
+/// A running `world-app record`.
+#[derive(Debug)]
+pub struct Recorder {
+    process: Process,
+}
+
+/// What it told, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Records(Vec<Record>);
+
+impl Recorder {
+    /// Of this process.
+    #[must_use]
+    pub fn new(process: Process) -> Self {
+        Self { process }
+    }
+
+    /// What was told so far.
+    ///
+    /// # Errors
+    /// When the recorder has ended, or says something else.
+    pub fn so_far(&mut self) -> Result<Records> {
+        self.process.check()?;
+        let text = fs::read_to_string(self.process.log())?;
+        // A last line without its end is still being written.
+        Records::parse(text.rfind('\n').map_or("", |end| &text[..end]))
+    }
+
+    /// Waits until what is known is `truth`, and says what was told until then.
+    ///
+    /// # Errors
+    /// When it is not within `limit`, with what differs.
+    pub async fn agrees(&mut self, truth: &BTreeSet<String>, limit: Duration) -> Result<Records> {
+        eventually("the recorder knows what is true", limit, async || {
+            let records = self.so_far()?;
+            let known = records.known();
+            let missing: Vec<_> = truth.difference(&known).take(3).collect();
+            let surplus: Vec<_> = known.difference(truth).take(3).collect();
+            ensure!(
+                missing.is_empty() && surplus.is_empty(),
+                "{} of {}; missing {missing:?}, too many {surplus:?}",
+                known.len(),
+                truth.len()
+            );
+            Ok(records)
+        })
+        .await
+    }
+}
+
+impl Records {
+    fn parse(text: &str) -> Result<Self> {
+        text.lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("recorder: {line}")))
+            .collect::<Result<_>>()
+            .map(Self)
+    }
+
+    /// The addresses that are known at the end.
+    #[must_use]
+    pub fn known(&self) -> BTreeSet<String> {
+        let mut known = BTreeSet::new();
+        for record in &self.0 {
+            match record.happening {
+                Happening::Added => known.insert(record.address.clone()),
+                Happening::Removed => known.remove(&record.address),
+            };
+        }
+        known
+    }
+
+    /// Those told since a moment.
+    #[must_use]
+    pub fn since(&self, moment: SystemTime) -> Self {
+        let moment = micros(moment);
+        Self(self.0.iter().filter(|r| r.at >= moment).cloned().collect())
+    }
+
+    /// How many of a kind.
+    #[must_use]
+    pub fn count(&self, happening: Happening) -> usize {
+        self.0.iter().filter(|r| r.happening == happening).count()
+    }
+
+    /// When the first and the last was told, after `moment`.
+    #[must_use]
+    pub fn span(&self, moment: SystemTime) -> Option<(Duration, Duration)> {
+        let since = |at: u64| Duration::from_micros(at.saturating_sub(micros(moment)));
+        Some((since(self.0.first()?.at), since(self.0.last()?.at)))
+    }
+
+    /// Removals of endpoints that nobody had removed: each removal uses up the newest
+    /// write of one that was begun before it, and those before that.
+    #[must_use]
+    pub fn unfounded(&self, written: &[Written]) -> Vec<Record> {
+        let mut reasons: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for write in written.iter().filter(|write| !write.present) {
+            reasons.entry(&write.address).or_default().push(write.begun);
+        }
+        let is_unfounded = |record: &&Record| {
+            let Some(begun) = reasons.get_mut(record.address.as_str()) else {
+                return true;
+            };
+            let unused = begun.len();
+            begun.retain(|begun| *begun > record.at);
+            begun.len() == unused
+        };
+        let removals = self.0.iter();
+        removals
+            .filter(|record| record.happening == Happening::Removed)
+            .filter(is_unfounded)
+            .cloned()
+            .collect()
+    }
+
+    /// How long after their writes those removals were told that have a write, sorted.
+    #[must_use]
+    pub fn delays(&self, written: &[Written]) -> Vec<Duration> {
+        let mut delays: Vec<Duration> = Vec::new();
+        for record in &self.0 {
+            let present = record.happening == Happening::Added;
+            let write = written.iter().rev().find(|write| {
+                write.address == record.address
+                    && write.present == present
+                    && write.begun <= record.at
+            });
+            delays.extend(write.map(|w| Duration::from_micros(record.at - w.begun)));
+        }
+        delays.sort_unstable();
+        delays
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(at: u64, address: &str, happening: Happening) -> Record {
+        Record {
+            at,
+            cluster: "c".to_owned(),
+            address: address.to_owned(),
+            happening,
+        }
+    }
+
+    fn write(begun: u64, address: &str, present: bool) -> Written {
+        Written {
+            begun,
+            address: address.to_owned(),
+            present,
+        }
+    }
+
+    #[test]
+    fn a_removal_is_founded_by_a_write_of_its_own_before_it() {
+        let records = Records(vec![
+            record(1, "a", Happening::Added),
+            record(10, "a", Happening::Removed),
+            record(12, "a", Happening::Added),
+            record(20, "a", Happening::Removed),
+            record(21, "b", Happening::Removed),
+        ]);
+        let once = [write(5, "a", false), write(11, "a", true)];
+        let times = |records: Vec<Record>| records.iter().map(|r| r.at).collect::<Vec<_>>();
+        assert_eq!(times(records.unfounded(&once)), [20, 21]);
+        let late = [write(5, "a", false), write(25, "a", false)];
+        assert_eq!(times(records.unfounded(&late)), [20, 21]);
+        let both = [
+            write(5, "a", false),
+            write(15, "a", false),
+            write(3, "b", false),
+        ];
+        assert!(records.unfounded(&both).is_empty());
+    }
+
+    #[test]
+    fn what_is_known_is_what_was_told_last() {
+        let records = Records(vec![
+            record(1, "a", Happening::Added),
+            record(1, "b", Happening::Added),
+            record(2, "a", Happening::Removed),
+        ]);
+        assert_eq!(records.known(), BTreeSet::from(["b".to_owned()]));
+    }
+}
