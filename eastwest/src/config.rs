@@ -36,6 +36,9 @@ pub struct Config {
     pub workers: usize,
     /// Where its routes come from.
     pub source: Source,
+    /// What is kept over a restart; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
     /// Limits of a ClientHello.
     #[serde(default)]
     pub hello: Hello,
@@ -126,6 +129,17 @@ pub struct Tls {
     /// A leaf directory: `cert-chain.pem`, `key.pem`, `root-cert.pem`; followed when it
     /// changes.
     pub directory: PathBuf,
+}
+
+/// What is kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct State {
+    /// Where; of one gateway alone, made when it does not exist.
+    pub directory: PathBuf,
+    /// From one write to the next at least.
+    #[serde(default = "second")]
+    pub every: Span,
 }
 
 /// Limits of a ClientHello.
@@ -250,6 +264,10 @@ impl Default for Drain {
             limit: Span::seconds(45),
         }
     }
+}
+
+fn second() -> Span {
+    Span::seconds(1)
 }
 
 fn yes() -> bool {

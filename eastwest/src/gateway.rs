@@ -77,6 +77,9 @@ pub fn start_with(
     if let Some(path) = &shared.config.source.file {
         sync::file::load(path, &publisher)?;
     }
+    if let Some(state) = &shared.config.state {
+        sync::keep::recall(state, &publisher);
+    }
     let status = Status::new(&shared, &board, &stop);
     let (log, lines) = log(shared.config.access_log, access_log)?;
     let mut workers = Vec::with_capacity(count);

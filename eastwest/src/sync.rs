@@ -2,7 +2,8 @@
 //! file.
 //!
 //! Runs on a thread of its own: nothing here delays a connection, and a connection
-//! never waits for it. The last table stays when the source is lost. What a source says
+//! never waits for it. The last table stays when the source is lost, and over a restart
+//! when it is kept on disk ([`memory`]). What a source says
 //! is understood in pure files ([`session`], [`decode`], [`resources`],
 //! [`static_routes`]); `stream`, `connect` and `file` do what those decide.
 
@@ -10,6 +11,8 @@ pub mod backoff;
 pub(crate) mod connect;
 pub mod decode;
 pub(crate) mod file;
+pub(crate) mod keep;
+pub mod memory;
 pub mod resources;
 pub mod session;
 pub mod standing;
@@ -18,7 +21,7 @@ pub(crate) mod stream;
 
 use std::{io, sync::Arc};
 
-use tokio::runtime;
+use tokio::{runtime, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use self::standing::Board;
@@ -29,6 +32,8 @@ use crate::{route::RouteSpec, worker::Shared};
 pub(crate) struct Publisher {
     shared: Arc<Shared>,
     pub(crate) board: Board,
+    /// Signals each change of the table.
+    pub(crate) changed: watch::Sender<()>,
 }
 
 /// Runs the source on the thread at hand until it is cancelled.
@@ -49,7 +54,12 @@ pub(crate) fn run(publisher: &Publisher, cancel: &CancellationToken) -> io::Resu
                 stream::follow(xds, publisher, cancel).await;
             }
         };
-        cancel.run_until_cancelled(follow).await;
+        let keep = async {
+            if let Some(state) = &publisher.config().state {
+                keep::keep(state, publisher, cancel).await;
+            }
+        };
+        tokio::join!(cancel.run_until_cancelled(follow), keep);
     });
     Ok(())
 }
@@ -59,6 +69,7 @@ impl Publisher {
         Self {
             shared: Arc::clone(shared),
             board: board.clone(),
+            changed: watch::Sender::new(()),
         }
     }
 
@@ -66,6 +77,13 @@ impl Publisher {
     pub(crate) fn publish(&self, specs: impl IntoIterator<Item = Arc<RouteSpec>>) {
         let next = self.shared.table.load().next(specs, &self.shared.meter);
         self.shared.table.store(Arc::new(next));
+        self.changed.send_replace(());
+    }
+
+    /// What the table is made of.
+    pub(crate) fn specs(&self) -> Vec<Arc<RouteSpec>> {
+        let table = self.shared.table.load();
+        table.routes().map(|route| route.shared_spec()).collect()
     }
 
     pub(crate) fn config(&self) -> &crate::config::Config {

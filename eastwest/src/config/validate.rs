@@ -26,6 +26,7 @@ impl Config {
         let mut found = Vec::new();
         self.names(&mut found);
         self.source.check(&mut found);
+        self.kept(&mut found);
         self.bounds(&mut found);
         if found.is_empty() {
             Ok(Validated(self))
@@ -46,6 +47,21 @@ impl Config {
                 let message = format!("`{name}` is no name: not empty, without '~', ';', ' '");
                 found.push(Problem::new(path, message));
             }
+        }
+    }
+
+    fn kept(&self, found: &mut Vec<Problem>) {
+        let Some(state) = &self.state else { return };
+        if self.source.xds.is_none() {
+            let message = "routes of a file are on disk already: leave it out";
+            found.push(Problem::new("state", message));
+        }
+        if !state.directory.is_absolute() {
+            let message = "write an absolute path, on a volume that outlives the process";
+            found.push(Problem::new("state.directory", message));
+        }
+        if state.every.0.is_zero() {
+            found.push(Problem::new("state.every", "must be more than zero"));
         }
     }
 
@@ -175,6 +191,7 @@ mod tests {
     fn the_example_is_valid_and_names_every_default() {
         let config: Config = serde_yaml_ng::from_str(GOOD).unwrap();
         let valid = config.validate().unwrap();
+        assert_eq!(valid.state.as_ref().unwrap().every, super::super::second());
         assert_eq!(valid.hello, super::super::Hello::default());
         assert_eq!(valid.limits, super::super::Limits::default());
         assert_eq!(valid.dial, super::super::Dial::default());
@@ -193,6 +210,19 @@ mod tests {
         let found = config.validate().unwrap_err();
         let paths: Vec<_> = found.iter().map(|p| p.path.as_str()).collect();
         assert_eq!(paths, ["cluster", "source", "hello.bytes", "dial.attempts"]);
+    }
+
+    #[test]
+    fn only_what_a_control_plane_says_is_kept() {
+        let mut config: Config = serde_yaml_ng::from_str(GOOD).unwrap();
+        config.source.xds = None;
+        config.source.file = Some("routes.yaml".into());
+        let state = config.state.as_mut().unwrap();
+        state.directory = "here".into();
+        state.every = super::super::Span::seconds(0);
+        let found = config.validate().unwrap_err();
+        let paths: Vec<_> = found.iter().map(|p| p.path.as_str()).collect();
+        assert_eq!(paths, ["state", "state.directory", "state.every"]);
     }
 
     #[test]

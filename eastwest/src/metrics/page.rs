@@ -181,8 +181,13 @@ fn source(standing: &Standing, now: Instant) -> Vec<MetricFamily> {
         ),
         gauges(
             "isthmus_eastwest_table_age_seconds",
-            "Time since the source of routes was in touch.",
+            "Time since the source of routes was in touch, over restarts.",
             age.map(|age| (Vec::new(), age.as_secs_f64())).collect(),
+        ),
+        gauge(
+            "isthmus_eastwest_table_remembered",
+            "Whether some routes are known from before a restart only.",
+            f64::from(u8::from(standing.remembered.is_some())),
         ),
         gauge(
             "isthmus_eastwest_quarantined_resources",

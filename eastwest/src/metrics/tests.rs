@@ -58,6 +58,7 @@ fn the_page_has_exactly_these_series() {
         "isthmus_eastwest_source_connected",
         "isthmus_eastwest_sync_messages_total",
         "isthmus_eastwest_table_age_seconds",
+        "isthmus_eastwest_table_remembered",
         "istio_build",
         "istio_tcp_connections_closed_total",
         "istio_tcp_connections_opened_total",

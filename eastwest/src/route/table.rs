@@ -122,6 +122,12 @@ impl Route {
         &self.spec
     }
 
+    /// The same, shared.
+    #[must_use]
+    pub fn shared_spec(&self) -> Arc<RouteSpec> {
+        Arc::clone(&self.spec)
+    }
+
     /// The endpoints, in the order of the spec, usable or not.
     #[must_use]
     pub fn endpoints(&self) -> &[Arc<Endpoint>] {

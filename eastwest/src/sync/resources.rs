@@ -23,6 +23,8 @@ pub struct Resources {
     listeners: Collection<Listener>,
     assignments: Collection<Assignment>,
     routes: HashMap<String, Arc<RouteSpec>>,
+    /// Routes from before a restart, by server name; none once all was answered.
+    remembered: HashMap<Arc<str>, Arc<RouteSpec>>,
 }
 
 /// What an [`Update`] came to.
@@ -56,8 +58,33 @@ struct Touched {
 }
 
 impl Resources {
+    /// Nothing is known but these routes, from before a restart. Each stays until the
+    /// control plane has said all about it, or that there is no such cluster.
+    #[must_use]
+    pub fn remembering(routes: impl IntoIterator<Item = Arc<RouteSpec>>) -> Self {
+        let routes = routes.into_iter();
+        Self {
+            remembered: routes.map(|r| (Arc::clone(&r.sni), r)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the remembered routes still count.
+    #[must_use]
+    pub fn is_remembering(&self) -> bool {
+        !self.remembered.is_empty()
+    }
+
     /// Takes an update in.
-    pub fn apply(&mut self, mut update: Update) -> Applied {
+    pub fn apply(&mut self, update: Update) -> Applied {
+        let mut applied = self.take(update);
+        if self.is_remembering() {
+            applied.changed |= self.outgrow();
+        }
+        applied
+    }
+
+    fn take(&mut self, mut update: Update) -> Applied {
         match update.kind {
             Kind::Cluster => {
                 let touched = self.clusters.apply(update, Cluster::decode);
@@ -101,7 +128,9 @@ impl Resources {
 
     /// The routes, complete.
     pub fn routes(&self) -> impl Iterator<Item = Arc<RouteSpec>> {
-        self.routes.values().cloned()
+        let told = self.routes.values();
+        let told = told.filter(|route| !self.remembered.contains_key(&route.sni));
+        told.chain(self.remembered.values()).cloned()
     }
 
     /// Whether every question was answered at least once.
@@ -131,6 +160,27 @@ impl Resources {
             (assignment.left_out > 0).then(|| ((Kind::Assignment, name.clone()), why))
         });
         clusters.chain(listeners).chain(left_out)
+    }
+
+    /// Drops the remembered routes of which the control plane has said all, or has said
+    /// that there is no such cluster or no door; says whether there was any.
+    fn outgrow(&mut self) -> bool {
+        if !self.clusters.heard {
+            return false;
+        }
+        let door = self.listeners.get(MESH).is_some();
+        let waits = |cluster: &Cluster| match self.listeners.heard {
+            true => door && !self.assignments.kept.contains_key(&cluster.assignment),
+            false => true,
+        };
+        let open = self.clusters.good();
+        let open: BTreeSet<String> = open
+            .filter(|(_, cluster)| waits(cluster))
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect();
+        let before = self.remembered.len();
+        self.remembered.retain(|sni, _| open.contains(&**sni));
+        self.remembered.len() != before
     }
 
     /// Makes the routes of these clusters anew; says whether any differs.

@@ -20,8 +20,16 @@ pub struct Standing {
     pub connected: bool,
     /// When it was in touch for the last time; none before the first.
     pub in_touch: Option<Instant>,
-    /// Whether a complete set of routes was had at least once.
+    /// Whether a complete set of routes was had at least once, be it before a restart.
     pub complete: bool,
+    /// Present while some routes are known from before a restart only.
+    pub remembered: Option<Remembered>,
+    /// Why a table that was found at the start is not used.
+    pub set_aside: Option<String>,
+    /// When the table was last written to disk.
+    pub kept: Option<Instant>,
+    /// Why it is not.
+    pub unkept: Option<String>,
     /// When the routes changed for the last time.
     pub changed: Option<SystemTime>,
     /// Why the source is not in touch, or what it said that was refused.
@@ -32,6 +40,17 @@ pub struct Standing {
     pub messages: BTreeMap<(Kind, Outcome), u64>,
     /// Connections to the source that were made.
     pub connections: u64,
+}
+
+/// How old routes from before a restart are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// When their source was in touch for the last time.
+    pub seen: SystemTime,
+    /// How long that was before they were read.
+    pub age: Duration,
+    /// When they were read.
+    pub read: Instant,
 }
 
 /// What became of a message.
@@ -51,14 +70,29 @@ pub enum Outcome {
 pub struct Board(Arc<Mutex<Standing>>);
 
 impl Standing {
-    /// The age of the routes: none before the first, zero while in touch.
+    /// The age of the routes: none before the first, zero while in touch. While any is
+    /// remembered, it is theirs.
     #[must_use]
     pub fn age(&self, now: Instant) -> Option<Duration> {
+        if let Some(remembered) = &self.remembered {
+            let since = now.saturating_duration_since(remembered.read);
+            return Some(remembered.age + since);
+        }
         let since = self.in_touch?;
         Some(match self.connected {
             true => Duration::ZERO,
             false => now.saturating_duration_since(since),
         })
+    }
+
+    /// When the routes were true for the last time, given both clocks; none before the
+    /// first.
+    #[must_use]
+    pub fn seen(&self, wall: SystemTime, now: Instant) -> Option<SystemTime> {
+        match &self.remembered {
+            Some(remembered) => Some(remembered.seen),
+            None => wall.checked_sub(self.age(now)?),
+        }
     }
 
     /// The source is in touch.
@@ -72,6 +106,16 @@ impl Standing {
             (self.connected, self.in_touch) = (false, Some(now));
         }
         self.last_error = Some(why);
+    }
+}
+
+impl Remembered {
+    /// Routes whose source was `seen` for the last time, read at `wall` and `read`. A
+    /// clock that was set back makes no age.
+    #[must_use]
+    pub fn new(seen: SystemTime, wall: SystemTime, read: Instant) -> Self {
+        let age = wall.duration_since(seen).unwrap_or_default();
+        Self { seen, age, read }
     }
 }
 
@@ -110,5 +154,28 @@ mod tests {
         standing.lost(start + second, "reset".to_owned());
         standing.lost(start + 3 * second, "refused".to_owned());
         assert_eq!(standing.age(start + 4 * second), Some(3 * second));
+    }
+
+    #[test]
+    fn remembered_routes_keep_their_age_until_they_are_replaced() {
+        let (start, wall) = (Instant::now(), SystemTime::now());
+        let second = Duration::from_secs(1);
+        let seen = wall - 5 * second;
+        let mut standing = Standing {
+            remembered: Some(Remembered::new(seen, wall, start)),
+            ..Standing::default()
+        };
+        standing.touched(start + second);
+        let (later, now) = (wall + 2 * second, start + 2 * second);
+        assert_eq!(standing.age(now), Some(7 * second));
+        assert_eq!(standing.seen(later, now), Some(seen));
+        standing.remembered = None;
+        assert_eq!(standing.age(now), Some(Duration::ZERO));
+        assert_eq!(standing.seen(later, now), Some(later));
+        standing.lost(now, "reset".to_owned());
+        let after = standing.seen(later + second, now + second);
+        assert_eq!(after, Some(later));
+        let ahead = Remembered::new(wall + second, wall, start);
+        assert_eq!(ahead.age, Duration::ZERO);
     }
 }

@@ -34,9 +34,10 @@ use crate::config::{Config, Xds};
 /// Follows until dropped.
 pub(crate) async fn follow(xds: &Xds, publisher: &Publisher, cancel: &CancellationToken) {
     let mut connector = Connector::new(publisher.config(), xds, cancel);
+    let remembered = publisher.specs();
     let mut subscriber = Subscriber {
         publisher,
-        resources: Resources::default(),
+        resources: Resources::remembering(remembered),
         backoff: Backoff::new(rand::random()),
     };
     loop {
@@ -130,6 +131,9 @@ impl Subscriber<'_> {
         standing.touched(Instant::now());
         *standing.messages.entry((kind, outcome)).or_default() += 1;
         standing.complete = standing.complete || self.resources.is_complete();
+        if !self.resources.is_remembering() {
+            standing.remembered = None;
+        }
         if applied.changed {
             standing.changed = Some(SystemTime::now());
         }

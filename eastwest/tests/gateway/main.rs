@@ -10,5 +10,6 @@ mod control_plane;
 mod end;
 mod pass;
 mod refuse;
+mod remember;
 mod sync;
 mod world;

@@ -36,9 +36,9 @@ use crate::{
     world::*,
 };
 
-const OTHER: &str = "outbound_.80_._.other.sample.svc.cluster.local";
+pub(crate) const OTHER: &str = "outbound_.80_._.other.sample.svc.cluster.local";
 
-fn cluster(name: &str) -> (&str, Cluster) {
+pub(crate) fn cluster(name: &str) -> (&str, Cluster) {
     let eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());
     let cluster = Cluster {
         name: name.to_owned(),
@@ -48,7 +48,7 @@ fn cluster(name: &str) -> (&str, Cluster) {
     (name, cluster)
 }
 
-fn mesh() -> (&'static str, Listener) {
+pub(crate) fn mesh() -> (&'static str, Listener) {
     let filters = [pack_any(SniCluster {}), pack_any(TcpProxy::default())];
     let filter = |any| Filter {
         name: String::new(),
@@ -70,7 +70,10 @@ fn mesh() -> (&'static str, Listener) {
     ("mesh", listener)
 }
 
-fn assignment<'n>(name: &'n str, addresses: &[SocketAddr]) -> (&'n str, ClusterLoadAssignment) {
+pub(crate) fn assignment<'n>(
+    name: &'n str,
+    addresses: &[SocketAddr],
+) -> (&'n str, ClusterLoadAssignment) {
     let tls = Value {
         kind: Some(Kind::StringValue("istio".to_owned())),
     };
@@ -117,7 +120,7 @@ fn gateway(plane: &ControlPlane) -> World {
 }
 
 /// Reads the first two requests of a stream, which are the same each time.
-async fn greet(stream: &mut Asked) {
+pub(crate) async fn greet(stream: &mut Asked) {
     let first = stream.request().await;
     let id = first.node.unwrap().id;
     assert_eq!(
@@ -137,7 +140,7 @@ async fn greet(stream: &mut Asked) {
 }
 
 /// Says all that makes one route.
-async fn tell_one_route(stream: &mut Asked, address: SocketAddr) {
+pub(crate) async fn tell_one_route(stream: &mut Asked, address: SocketAddr) {
     greet(stream).await;
     stream.tell(CLUSTER, &[cluster(SNI)]).await;
     assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
@@ -147,7 +150,7 @@ async fn tell_one_route(stream: &mut Asked, address: SocketAddr) {
         .await;
 }
 
-async fn passes(world: &World, sni: &str, listener: &tokio::net::TcpListener) {
+pub(crate) async fn passes(world: &World, sni: &str, listener: &tokio::net::TcpListener) {
     use tokio::io::AsyncWriteExt;
     let mut client = world.connect().await;
     client.write_all(&hello(sni)).await.unwrap();
@@ -160,7 +163,7 @@ fn hello_of(arrived: &[u8]) -> &[u8] {
     &arrived[..5 + usize::from(u16::from_be_bytes([arrived[3], arrived[4]]))]
 }
 
-async fn is_refused(world: &World, sni: &str, reason: &str) {
+pub(crate) async fn is_refused(world: &World, sni: &str, reason: &str) {
     use tokio::io::AsyncWriteExt;
     let before = world.closed(reason);
     let mut client = world.connect().await;

@@ -168,3 +168,65 @@ fn a_door_that_is_not_understood_closes_everything() {
     resources.apply(door());
     assert_eq!(names(&resources), ["a", "b"]);
 }
+
+fn remembering(addresses: &[(&str, &str)]) -> Resources {
+    let mut before = Resources::default();
+    let names: Vec<&str> = addresses.iter().map(|(name, _)| *name).collect();
+    before.apply(clusters(&names));
+    before.apply(door());
+    for (name, address) in addresses {
+        before.apply(endpoints(name, &[address]));
+    }
+    Resources::remembering(before.routes())
+}
+
+fn address(resources: &Resources, name: &str) -> Option<String> {
+    let route = resources.routes().find(|route| &*route.sni == name)?;
+    Some(route.endpoints.first()?.address.to_string())
+}
+
+#[test]
+fn a_remembered_route_stays_until_all_was_said_about_it() {
+    let said = [
+        whole(clusters(&["a", "b"])),
+        whole(door()),
+        endpoints("a", &["10.0.0.9:1"]),
+    ];
+    // In any order: endpoints are asked for only after clusters, the door comes when it may.
+    for order in [[0, 1, 2], [1, 0, 2], [0, 2, 1]] {
+        let mut resources = remembering(&[("a", "10.0.0.1:1"), ("b", "10.0.0.2:1")]);
+        for step in order {
+            assert_eq!(address(&resources, "a").unwrap(), "10.0.0.1:1");
+            resources.apply(said[step].clone());
+        }
+        assert_eq!(address(&resources, "a").unwrap(), "10.0.0.9:1");
+        assert_eq!(address(&resources, "b").unwrap(), "10.0.0.2:1");
+        assert!(resources.is_remembering());
+        assert!(resources.apply(endpoints("b", &[])).changed);
+        assert_eq!(address(&resources, "b"), None);
+        assert_eq!(names(&resources), ["a", "b"]);
+        assert!(!resources.is_remembering());
+    }
+}
+
+#[test]
+fn a_remembered_route_leaves_with_its_cluster_and_with_the_door() {
+    let all = [("a", "10.0.0.1:1"), ("b", "10.0.0.2:1")];
+    let mut resources = remembering(&all);
+    assert!(!resources.apply(whole(door())).changed);
+    assert!(resources.apply(whole(clusters(&["a"]))).changed);
+    assert_eq!(names(&resources), ["a"]);
+    let removed = update(Kind::Cluster, Vec::new(), &["a"]);
+    assert!(resources.apply(removed).changed);
+    assert_eq!(names(&resources), [""; 0]);
+
+    let mut resources = remembering(&all);
+    resources.apply(whole(clusters(&["a", "b"])));
+    let no_door = whole(update(Kind::Listener, Vec::new(), &[]));
+    assert!(resources.apply(no_door).changed);
+    assert_eq!(names(&resources), [""; 0]);
+
+    let mut resources = remembering(&all);
+    resources.apply(whole(clusters(&[])));
+    assert!(!resources.is_remembering());
+}
