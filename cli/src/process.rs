@@ -2,18 +2,19 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
-/// Runs `role` to its end on `threads` threads. SIGTERM and SIGINT cancel its token, once;
-/// the second signal ends the process as if nobody handled it.
+/// Runs `role` to its end on `threads` threads. The first SIGTERM or SIGINT cancels its token;
+/// at the second one the process ends without waiting for the role.
 ///
 /// # Errors
-/// What the role returns, or that the process can't have threads or signal handlers.
+/// What the role returns, that a second signal cut it short, or that the process can't have
+/// threads or signal handlers.
 pub(crate) fn run<Role>(
     threads: Threads,
     role: impl FnOnce(CancellationToken) -> Role,
@@ -30,16 +31,23 @@ where
         .enable_all()
         .build()
         .context("the process may not start its threads")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::new()?;
         let cancel = CancellationToken::new();
-        let stopped = cancel_on_signal(cancel.clone())?;
-        let mut role = std::pin::pin!(role(cancel));
+        let impatience = async {
+            let signal = signals.next().await;
+            tracing::info!(signal, "shutting down");
+            cancel.cancel();
+            signals.next().await
+        };
         tokio::select! {
-            ended = &mut role => return ended,
-            () = stopped => {}
+            ended = role(cancel.clone()) => ended,
+            signal = impatience => bail!("cut short by a second signal, {signal}"),
         }
-        role.await
-    })
+    });
+    // Nothing is left to wait for: either the role has ended, or nobody wants to wait.
+    runtime.shutdown_background();
+    ended
 }
 
 /// How many threads a role's runtime has.
@@ -52,17 +60,26 @@ pub(crate) enum Threads {
     PerCore,
 }
 
-/// Waits for the first signal, cancels `token`, and lets the next signal end the process.
-fn cancel_on_signal(token: CancellationToken) -> Result<impl Future<Output = ()>> {
-    let handler = |kind| signal(kind).context("the process may not handle signals");
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
-    Ok(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal = name, "shutting down");
-        token.cancel();
-    })
+/// The signals that ask a process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let handler = |kind| signal(kind).context("the process may not handle signals");
+        Ok(Self {
+            terminate: handler(SignalKind::terminate())?,
+            interrupt: handler(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
