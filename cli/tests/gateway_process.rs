@@ -23,7 +23,8 @@ const NAME: &str = "outbound_.80_._.hello.sample.svc.cluster.local";
 
 /// A gateway in a process of its own, in front of `endpoint`.
 struct Gateway {
-    child: Child,
+    /// Present until it has ended.
+    child: Option<Child>,
     mesh: SocketAddr,
     readiness: SocketAddr,
     metrics: SocketAddr,
@@ -63,7 +64,7 @@ impl Gateway {
             .spawn()
             .unwrap();
         let gateway = Self {
-            child,
+            child: Some(child),
             mesh,
             readiness,
             metrics,
@@ -96,14 +97,25 @@ impl Gateway {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
+        let pid = Pid::from_child(self.child.as_ref().unwrap());
         kill_process(pid, signal).unwrap();
     }
 
     /// Waits for its end.
     fn end(mut self) -> Output {
-        eventually("its end", || self.child.try_wait().unwrap().is_some());
-        self.child.wait_with_output().unwrap()
+        let child = self.child.as_mut().unwrap();
+        eventually("its end", || child.try_wait().unwrap().is_some());
+        self.child.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // A test failed; if the gateway ended meanwhile, so much the better.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
