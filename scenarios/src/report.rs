@@ -38,6 +38,12 @@ impl Report {
         self.line("     ", &format!("{what}: {value} (promised: {promise})"));
     }
 
+    /// A row of the README's table of faults: what is done, what is promised, what
+    /// this run measured. `fault-table` collects the lines.
+    pub fn fault(&self, group: &str, fault: &str, promise: &str, measured: impl Display) {
+        println!("fault: {group} | {fault} | {promise} | {measured}");
+    }
+
     fn line(&self, kind: &str, what: &str) {
         println!(
             "  {:>6.1} s  {kind}  {what}",

@@ -25,7 +25,7 @@ mod starved;
 )]
 mod world;
 
-use std::{future::Future, process::ExitCode};
+use std::{fmt::Display, future::Future, process::ExitCode};
 
 use libtest_mimic::{Arguments, Trial, run};
 
@@ -62,6 +62,12 @@ fn trial<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial
         runtime.shutdown_background();
         Ok(())
     })
+}
+
+/// A row of the README's table of faults: what is done, what is promised, what this run
+/// measured. `fault-table` collects the lines.
+fn fault(group: &str, fault: &str, promise: &str, measured: impl Display) {
+    println!("fault: {group} | {fault} | {promise} | {measured}");
 }
 
 /// A test that cannot run here: shown as ignored, with the reason in its name.
