@@ -5,6 +5,7 @@
 
 use std::{fmt, net::SocketAddr, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 use trust::identity::TrustDomain;
 
@@ -35,6 +36,9 @@ pub struct Config {
     /// Which services may be reached from other clusters.
     #[serde(default)]
     pub exports: Exports,
+    /// What other clusters may bring in.
+    #[serde(default)]
+    pub import: Import,
     /// The credential of our own servers.
     #[serde(default)]
     pub tls: Option<Tls>,
@@ -64,6 +68,17 @@ pub enum Exports {
     Marked,
     /// All but Kubernetes' own, as Istio does; for meshes that are adopted.
     All,
+}
+
+/// What other clusters may bring in.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Import {
+    /// Pod and service ranges of the own cluster; absent: the `podCIDRs` of its nodes. No
+    /// address there is taken from another cluster.
+    pub own_ranges: Option<Vec<IpNet>>,
+    /// Take loopback addresses, for worlds on one machine.
+    pub allow_loopback: bool,
 }
 
 /// Where the own certificate, key and bundle lie.

@@ -47,6 +47,7 @@ impl Ingest {
         let (out, inbox) = mpsc::channel(QUEUE);
         let metrics = Arc::new(Metrics::new());
         let settings = Settings {
+            own: config.cluster.clone(),
             heartbeat: config.heartbeat,
             system_namespace: config.system_namespace.as_str().into(),
             metrics: Arc::clone(&metrics),

@@ -28,6 +28,7 @@ mod remote;
 pub mod model;
 
 mod export;
+mod import;
 mod merge;
 
 mod pace;

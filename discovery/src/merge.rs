@@ -19,7 +19,8 @@ use self::{
     shard::{Ignored, withdraws},
 };
 use crate::{
-    config::{Config, Exports},
+    config::{Config, Exports, Import},
+    import::Policy,
     model::{Cluster, ClusterId, Export, Mesh, Network, Service, ServiceKey, Shard},
     remote::{News, Observation, project::Kind},
     snapshot::Origin,
@@ -29,6 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Merge {
     rules: Rules,
+    /// What the own cluster lets in, as far as it is known.
+    import: Policy,
     facts: BTreeMap<ClusterId, Facts>,
     /// How the clusters that said who they are, now or before a restart, are known.
     origins: BTreeMap<ClusterId, Origin>,
@@ -48,6 +51,7 @@ pub(crate) struct Rules {
     /// For clusters that name none.
     pub(crate) trust_domain: TrustDomain,
     pub(crate) exports: Exports,
+    pub(crate) import: Import,
 }
 
 /// What changed in the picture.
@@ -90,6 +94,7 @@ impl From<&Config> for Rules {
             network: config.network.clone(),
             trust_domain: config.trust_domain.clone(),
             exports: config.exports,
+            import: config.import.clone(),
         }
     }
 }
@@ -97,6 +102,7 @@ impl From<&Config> for Rules {
 impl Merge {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
+            import: Policy::of(&rules.import, None),
             rules,
             facts: BTreeMap::new(),
             origins: BTreeMap::new(),
@@ -136,28 +142,65 @@ impl Merge {
 
     /// Brings the picture up to what was observed.
     pub(crate) fn settle(&mut self) -> Effect {
+        let own = self.rules.own.clone();
+        let before = self.mesh.clusters.get(&own).cloned();
+        let mut effect = self.settle_facts(&own);
+        if self.mesh.clusters.get(&own) != before.as_ref() {
+            self.consider_import();
+        }
+        let others: Vec<ClusterId> = self
+            .facts
+            .keys()
+            .filter(|id| **id != own)
+            .cloned()
+            .collect();
+        for id in others {
+            effect = effect.max(self.settle_facts(&id));
+        }
+        effect
+    }
+
+    /// Brings the picture of one cluster up to what was observed.
+    fn settle_facts(&mut self, id: &ClusterId) -> Effect {
+        let Some(facts) = self.facts.get_mut(id) else {
+            return Effect::None;
+        };
+        let mut settled = facts.settle(&self.rules, &self.import);
+        if let Some(origin) = self.origins.get_mut(id).filter(|_| facts.is_complete())
+            && origin.remembered.take().is_some()
+        {
+            settled.services.extend(services_with(&self.mesh, id));
+        }
         let mut effect = Effect::None;
-        for (id, facts) in &mut self.facts {
-            let mut settled = facts.settle(&self.rules);
-            if let Some(origin) = self.origins.get_mut(id).filter(|_| facts.is_complete())
-                && origin.remembered.take().is_some()
-            {
-                settled.services.extend(services_with(&self.mesh, id));
-            }
-            if settled.cluster {
-                effect = effect.max(settle_cluster(&mut self.mesh, facts.cluster(&self.rules)));
-            }
-            for key in settled.services {
-                let old = shard_of(&self.mesh, id, &key);
-                let new = facts.shard(&key, &self.rules, old.as_deref());
-                let opens = *id == self.rules.own && opens(old.as_deref(), new.as_ref());
-                effect = effect.max(settle_shard(&mut self.mesh, id, &key, old, new));
-                if opens {
-                    effect = effect.max(Effect::Opening);
-                }
+        if settled.cluster {
+            let cluster = facts.cluster(&self.rules, &self.import);
+            effect = settle_cluster(&mut self.mesh, cluster);
+        }
+        for key in settled.services {
+            let old = shard_of(&self.mesh, id, &key);
+            let new = facts.shard(&key, &self.rules, old.as_deref());
+            let opens = *id == self.rules.own && opens(old.as_deref(), new.as_ref());
+            effect = effect.max(settle_shard(&mut self.mesh, id, &key, old, new));
+            if opens {
+                effect = effect.max(Effect::Opening);
             }
         }
         effect
+    }
+
+    /// What is let in follows from the own cluster; where that is another one now, all that
+    /// others bring is looked at again.
+    fn consider_import(&mut self) {
+        let own = self.mesh.clusters.get(&self.rules.own).map(Arc::as_ref);
+        let import = Policy::of(&self.rules.import, own);
+        if import != self.import {
+            self.import = import;
+            let peers = self
+                .facts
+                .iter_mut()
+                .filter(|(id, _)| **id != self.rules.own);
+            peers.for_each(|(_, facts)| facts.touch_everything());
+        }
     }
 
     /// The picture of this moment.
@@ -180,7 +223,7 @@ impl Merge {
     pub(crate) fn tallies(&self) -> BTreeMap<ClusterId, Tally> {
         let facts = self.facts.iter();
         let mut tallies: BTreeMap<_, _> = facts
-            .map(|(id, facts)| (id.clone(), tally(facts)))
+            .map(|(id, facts)| (id.clone(), self.tally(id, facts)))
             .collect();
         for (id, origin) in &self.origins {
             if origin.remembered.is_some() {
@@ -188,6 +231,26 @@ impl Merge {
             }
         }
         tallies
+    }
+
+    fn tally(&self, id: &ClusterId, facts: &Facts) -> Tally {
+        let mut notes = facts.notes();
+        if *id != self.rules.own {
+            for (key, gateway) in facts.gateways() {
+                let addresses = gateway.addresses.iter();
+                let refused = addresses.filter_map(|a| Some((a, self.import.dialled(*a).err()?)));
+                notes.extend(refused.map(|(address, reason)| {
+                    format!("gateway {key}: the address {address} is not used: {reason}")
+                }));
+            }
+        }
+        notes.sort();
+        Tally {
+            objects: facts.objects(),
+            ignored: facts.ignored().clone(),
+            remembered: None,
+            notes,
+        }
     }
 
     fn leave(&mut self, id: &ClusterId) -> Effect {
@@ -285,30 +348,6 @@ fn settle_shard(
         mesh.services.insert(key, Arc::new(service));
     }
     effect
-}
-
-fn tally(facts: &Facts) -> Tally {
-    let mut notes = Vec::new();
-    for (key, gateway) in facts.gateways() {
-        for name in &gateway.host_names {
-            notes.push(format!(
-                "gateway {key}: the host name {name} is not resolved; give the Service an IP address or externalIPs"
-            ));
-        }
-        if !gateway.exposed {
-            let port = gateway.port;
-            notes.push(format!(
-                "gateway {key}: the Service has no port {port}; add it"
-            ));
-        }
-    }
-    notes.sort();
-    Tally {
-        objects: facts.objects(),
-        ignored: facts.ignored().clone(),
-        remembered: None,
-        notes,
-    }
 }
 
 #[cfg(test)]

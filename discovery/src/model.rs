@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use trust::identity::{SpiffeId, TrustDomain};
 
@@ -44,6 +45,10 @@ pub struct Cluster {
     pub trust_domain: TrustDomain,
     /// Addresses that lead into networks, as this cluster's gateway Services tell.
     pub gateways: BTreeSet<Gateway>,
+    /// Where its pods are, as its nodes say (`spec.podCIDRs`). Known of the own cluster
+    /// only: its peers' nodes are asked for their labels and no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pod_ranges: Vec<IpNet>,
 }
 
 /// One address of an east-west gateway.

@@ -70,6 +70,8 @@ pub(crate) enum News {
 /// How a remote is run.
 #[derive(Clone)]
 pub(crate) struct Settings {
+    /// The own cluster.
+    pub(crate) own: ClusterId,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) system_namespace: Arc<str>,
     pub(crate) metrics: Arc<Metrics>,

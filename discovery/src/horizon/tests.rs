@@ -176,6 +176,7 @@ fn cluster(id: &str, network: &str, gateways: &[[u8; 4]]) -> (ClusterId, Arc<Clu
         port: 15443,
     };
     let cluster = Cluster {
+        pod_ranges: Vec::new(),
         id: id.into(),
         network: Some(network.into()),
         trust_domain: "cluster.local".parse().unwrap(),

@@ -107,6 +107,7 @@ fn place_cluster((index, place): (usize, Place)) -> (ClusterId, Arc<Cluster>) {
         })
     };
     let cluster = Cluster {
+        pod_ranges: Vec::new(),
         id: id(index),
         gateways: gateways.into_iter().filter_map(gateway).collect(),
         network,

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use trust::identity::TrustDomain;
 
 use super::{
@@ -17,9 +18,12 @@ use super::{
 };
 use crate::{
     export,
-    model::{Cluster, ClusterId, Endpoint, Export, Gateway, Locality, Network, ServiceKey, Shard},
+    import::Policy,
+    model::{Cluster, ClusterId, Endpoint, Export, Gateway, Network, ServiceKey, Shard},
     remote::{
-        project::{Backing, Fact, GatewayFact, Kind, ObjectKey, PodFact, ServiceFact, SliceFact},
+        project::{
+            Backing, Fact, GatewayFact, Kind, NodeFact, ObjectKey, PodFact, ServiceFact, SliceFact,
+        },
         watch::Change,
     },
 };
@@ -31,7 +35,7 @@ pub(crate) struct Facts {
     services: HashMap<ServiceKey, ServiceFact>,
     slices: HashMap<ObjectKey, Slice>,
     pods: HashMap<ObjectKey, PodFact>,
-    nodes: HashMap<ObjectKey, Locality>,
+    nodes: HashMap<ObjectKey, NodeFact>,
     namespaces: HashMap<ObjectKey, Option<Network>>,
     mesh_configs: HashMap<ObjectKey, String>,
     exports: HashSet<ServiceKey>,
@@ -122,13 +126,18 @@ impl Facts {
         }
     }
 
+    /// All has to be looked at again.
+    pub(crate) fn touch_everything(&mut self) {
+        self.touched.everything = true;
+    }
+
     /// Whether all kinds were known once.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
     /// Rebuilds what was touched; nothing before the facts are complete.
-    pub(crate) fn settle(&mut self, rules: &Rules) -> Settled {
+    pub(crate) fn settle(&mut self, rules: &Rules, import: &Policy) -> Settled {
         if !self.complete {
             return Settled::default();
         }
@@ -142,10 +151,10 @@ impl Facts {
             slices.extend(self.slices_on(&touched.nodes));
         }
         for key in &slices {
-            services.extend(self.rebuild(key, rules));
+            services.extend(self.rebuild(key, rules, import));
         }
         Settled {
-            cluster: touched.cluster || touched.everything,
+            cluster: touched.cluster || touched.everything || !touched.nodes.is_empty(),
             services,
         }
     }
@@ -172,15 +181,18 @@ impl Facts {
     }
 
     /// What belongs to the cluster as a whole.
-    pub(crate) fn cluster(&self, rules: &Rules) -> Cluster {
+    pub(crate) fn cluster(&self, rules: &Rules, import: &Policy) -> Cluster {
+        let foreign = self.id != rules.own;
+        let is_let_in = |gateway: &Gateway| !foreign || import.dialled(gateway.address).is_ok();
+        let gateways = self.gateways().flat_map(|(_, gateway)| addresses(gateway));
+        let nodes = self.nodes.values();
+        let ranges: BTreeSet<IpNet> = nodes.flat_map(|node| &node.pod_ranges).copied().collect();
         Cluster {
             id: self.id.clone(),
             network: self.network(rules).cloned(),
             trust_domain: self.trust_domain(rules),
-            gateways: self
-                .gateways()
-                .flat_map(|(_, gateway)| addresses(gateway))
-                .collect(),
+            gateways: gateways.filter(is_let_in).collect(),
+            pod_ranges: ranges.into_iter().collect(),
         }
     }
 
@@ -188,6 +200,24 @@ impl Facts {
     pub(crate) fn gateways(&self) -> impl Iterator<Item = (&ServiceKey, &GatewayFact)> {
         let gateways = self.gateways.iter();
         gateways.filter_map(|key| Some((key, self.services.get(key)?.gateway.as_ref()?)))
+    }
+
+    /// What an operator should know of its gateways.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (key, gateway) in self.gateways() {
+            let unresolved = gateway.host_names.iter().map(|name| format!(
+                "gateway {key}: the host name {name} is not resolved; give the Service an IP address or externalIPs"
+            ));
+            notes.extend(unresolved);
+            if !gateway.exposed {
+                let port = gateway.port;
+                notes.push(format!(
+                    "gateway {key}: the Service has no port {port}; add it"
+                ));
+            }
+        }
+        notes
     }
 
     /// Objects held, by kind.
@@ -236,8 +266,8 @@ impl Facts {
                     self.touch_pod(&key);
                 }
             }
-            Fact::Node(locality) => {
-                if store(&mut self.nodes, &key, locality) {
+            Fact::Node(fact) => {
+                if store(&mut self.nodes, &key, fact) {
                     self.touched.nodes.insert(key.name);
                 }
             }
@@ -348,11 +378,11 @@ impl Facts {
     }
 
     /// Builds a slice anew; its service when it still exists.
-    fn rebuild(&mut self, key: &ObjectKey, rules: &Rules) -> Option<ServiceKey> {
+    fn rebuild(&mut self, key: &ObjectKey, rules: &Rules, import: &Policy) -> Option<ServiceKey> {
         let slice = self.slices.get(key)?;
         let service = service_of(key, &slice.fact);
         let built = match self.is_used(&service, rules) {
-            true => self.build(key, &slice.fact, rules),
+            true => self.build(key, &slice.fact, rules, import),
             false => Built::default(),
         };
         let slice = self.slices.get_mut(key)?;
@@ -361,14 +391,18 @@ impl Facts {
         Some(service)
     }
 
-    fn build(&self, key: &ObjectKey, fact: &SliceFact, rules: &Rules) -> Built {
+    fn build(&self, key: &ObjectKey, fact: &SliceFact, rules: &Rules, import: &Policy) -> Built {
         let trust_domain = self.trust_domain(rules);
         let surroundings = Surroundings {
             namespace: &key.namespace,
             network: self.network(rules),
             trust_domain: &trust_domain,
+            import: (self.id != rules.own).then_some(import),
             pod: |name: &str| self.pods.get(&ObjectKey::new(&key.namespace, name)),
-            node: |name: &str| self.nodes.get(&ObjectKey::new("", name)),
+            node: |name: &str| {
+                let node = self.nodes.get(&ObjectKey::new("", name));
+                node.map(|node| &node.locality)
+            },
         };
         surroundings.build(fact)
     }

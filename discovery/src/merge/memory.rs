@@ -11,7 +11,7 @@ use std::{
 
 use super::{Dropped, Effect, Merge};
 use crate::{
-    model::{ClusterId, Mesh},
+    model::{ClusterId, Endpoint, Gateway, Mesh, Shard},
     remote::state::Uid,
     snapshot::{Known, Origin, Snapshot},
 };
@@ -32,6 +32,33 @@ impl Merge {
         self.mesh.services = services.map(|s| (s.key.clone(), s)).collect();
         self.mesh.missing = snapshot.missing;
         self.roster_known = true;
+        self.consider_import();
+        self.screen();
+    }
+
+    /// What is remembered was let in under the settings of its time.
+    fn screen(&mut self) {
+        let (own, import) = (&self.rules.own, &self.import);
+        for (_, cluster) in self.mesh.clusters.iter_mut().filter(|(id, _)| *id != own) {
+            let is_let_in = |gateway: &Gateway| import.dialled(gateway.address).is_ok();
+            if !cluster.gateways.iter().all(is_let_in) {
+                Arc::make_mut(cluster).gateways.retain(is_let_in);
+            }
+        }
+        let is_let_in = |e: &Arc<Endpoint>| import.pod(e.address, e.network.as_ref()).is_ok();
+        for service in self.mesh.services.values_mut() {
+            let shards = service.shards.iter().filter(|(id, _)| *id != own);
+            let is_refused = |(_, shard): &(_, &Arc<Shard>)| !shard.endpoints.iter().all(is_let_in);
+            let ids: Vec<ClusterId> = shards
+                .filter(is_refused)
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in ids {
+                if let Some(shard) = Arc::make_mut(service).shards.get_mut(&id) {
+                    Arc::make_mut(shard).endpoints.retain(is_let_in);
+                }
+            }
+        }
     }
 
     /// Who the members are.

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 use trust::identity::{SpiffeId, TrustDomain};
 
 use crate::{
+    import::{Policy, Refused},
     model::{Endpoint, Export, Locality, Network, ServicePort, Shard},
     remote::project::{Backing, PodFact, SliceEndpoint, SliceFact},
 };
@@ -28,6 +29,10 @@ pub(crate) enum Ignored {
     NoAddress,
     /// Its Pod's account makes no SPIFFE id.
     NoIdentity,
+    /// A peer's, and its address is one of our own cluster's.
+    OwnRange,
+    /// A peer's, and its address is no other machine's.
+    Nowhere,
 }
 
 /// The endpoints that a slice gives.
@@ -42,6 +47,8 @@ pub(crate) struct Surroundings<'a, P, N> {
     pub(crate) namespace: &'a str,
     pub(crate) network: Option<&'a Network>,
     pub(crate) trust_domain: &'a TrustDomain,
+    /// What a peer may bring in; `None` in the own cluster.
+    pub(crate) import: Option<&'a Policy>,
     /// A Pod of the slice's namespace by its name.
     pub(crate) pod: P,
     /// A node's locality by its name.
@@ -49,13 +56,15 @@ pub(crate) struct Surroundings<'a, P, N> {
 }
 
 impl Ignored {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::NoPod,
         Self::OtherNamespace,
         Self::UnknownPod,
         Self::NotItsAddress,
         Self::NoAddress,
         Self::NoIdentity,
+        Self::OwnRange,
+        Self::Nowhere,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -66,6 +75,17 @@ impl Ignored {
             Self::NotItsAddress => "not_its_address",
             Self::NoAddress => "no_address",
             Self::NoIdentity => "no_identity",
+            Self::OwnRange => "own_range",
+            Self::Nowhere => "nowhere",
+        }
+    }
+}
+
+impl From<Refused> for Ignored {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::OwnRange => Self::OwnRange,
+            Refused::Nowhere => Self::Nowhere,
         }
     }
 }
@@ -109,6 +129,10 @@ where
         if !pod.addresses.contains(&address) {
             return Err(Ignored::NotItsAddress);
         }
+        let network = pod.network.as_ref().or(self.network);
+        if let Some(import) = self.import {
+            import.pod(address, network)?;
+        }
         let account = &pod.service_account;
         let identity = SpiffeId::workload(self.trust_domain, self.namespace, account);
         let locality = pod.locality.as_ref().or_else(|| (self.node)(&pod.node));
@@ -120,7 +144,7 @@ where
             canonical_name: Arc::clone(&pod.canonical_name),
             canonical_revision: Arc::clone(&pod.canonical_revision),
             identity: identity.map_err(|_| Ignored::NoIdentity)?,
-            network: pod.network.as_ref().or(self.network).cloned(),
+            network: network.cloned(),
             locality: locality.cloned().unwrap_or_default(),
             mesh_tls: pod.mesh_tls,
             ready: entry.ready,

@@ -5,12 +5,14 @@ use crate::{
     model::{Endpoint, Export, Gateway, Locality, ServicePort},
     remote::{
         project::{
-            Backing, Fact, GatewayFact, ObjectKey, PodFact, ServiceFact, SliceEndpoint, SliceFact,
+            Backing, Fact, GatewayFact, NodeFact, ObjectKey, PodFact, ServiceFact, SliceEndpoint,
+            SliceFact,
         },
         watch::Change,
     },
 };
 
+mod import;
 mod random;
 mod remembered;
 
@@ -23,6 +25,7 @@ fn rules() -> Rules {
         network: None,
         trust_domain: "cluster.local".parse().unwrap(),
         exports: Exports::Marked,
+        import: Import::default(),
     }
 }
 
@@ -42,6 +45,21 @@ fn service(marked: bool) -> Fact {
         to: None,
         gateway: None,
     })
+}
+
+/// A gateway's Service; `exposed`: it has the port of the mesh.
+fn gateway(addresses: &[&str], exposed: bool) -> Fact {
+    let Fact::Service(mut fact) = service(false) else {
+        panic!()
+    };
+    fact.gateway = Some(GatewayFact {
+        network: "n2".into(),
+        port: 15443,
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        host_names: ["lb.example".to_owned()].into(),
+        exposed,
+    });
+    Fact::Service(fact)
 }
 
 fn pod_fact(address: &str, account: &str) -> PodFact {
@@ -319,7 +337,13 @@ fn a_clusters_network_and_trust_domain_reach_every_endpoint() {
     world.change(
         PEER,
         Kind::Node,
-        Change::Applied(ObjectKey::new("", "n1"), Fact::Node(locality.clone())),
+        Change::Applied(
+            ObjectKey::new("", "n1"),
+            Fact::Node(NodeFact {
+                locality: locality.clone(),
+                ..NodeFact::default()
+            }),
+        ),
     );
     assert_eq!(endpoint(&world).locality, locality);
 }
@@ -327,19 +351,6 @@ fn a_clusters_network_and_trust_domain_reach_every_endpoint() {
 #[test]
 fn gateways_are_the_clusters_and_a_host_name_is_a_note() {
     let mut world = World::complete();
-    let gateway = |addresses: &[&str], exposed| {
-        let Fact::Service(mut fact) = service(false) else {
-            panic!()
-        };
-        fact.gateway = Some(GatewayFact {
-            network: "n2".into(),
-            port: 15443,
-            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
-            host_names: ["lb.example".to_owned()].into(),
-            exposed,
-        });
-        Fact::Service(fact)
-    };
     let gateways = |world: &World| world.0.mesh.clusters[&PEER.into()].gateways.clone();
     world.apply(PEER, "gw", gateway(&["1.1.1.1", "2.2.2.2"], true));
     let first = gateways(&world).first().cloned().unwrap();

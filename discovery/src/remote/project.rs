@@ -9,7 +9,8 @@ mod slice;
 
 use std::{collections::HashSet, sync::Arc};
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::core::ObjectMeta;
 
 pub(crate) use self::{
@@ -41,12 +42,20 @@ pub(crate) enum Fact {
     Service(ServiceFact),
     Slice(SliceFact),
     Pod(PodFact),
-    Node(Locality),
+    Node(NodeFact),
     /// The system namespace's network.
     Namespace(Option<Network>),
     /// The trust domain as the mesh's configuration writes it.
     MeshConfig(String),
     ServiceExport,
+}
+
+/// What a node says of itself and of its pods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct NodeFact {
+    pub(crate) locality: Locality,
+    /// Where its pods are; empty for a node of another cluster.
+    pub(crate) pod_ranges: Vec<IpNet>,
 }
 
 /// Texts that many objects share, stored once.
@@ -112,8 +121,19 @@ impl Interner {
     }
 }
 
+/// A node of the own cluster. A range that is none is left out: it covers no pod.
+pub(crate) fn own_node(node: &Node, interner: &mut Interner) -> NodeFact {
+    let written = node.spec.as_ref();
+    let written = written.and_then(|spec| spec.pod_cidrs.as_deref());
+    let ranges = written.unwrap_or_default().iter();
+    NodeFact {
+        locality: locality(&node.metadata, interner),
+        pod_ranges: ranges.filter_map(|range| range.parse().ok()).collect(),
+    }
+}
+
 /// A node's locality, of its labels.
-pub(crate) fn node(metadata: &ObjectMeta, interner: &mut Interner) -> Locality {
+pub(crate) fn locality(metadata: &ObjectMeta, interner: &mut Interner) -> Locality {
     let mut label = |names: &[&str]| {
         let value = names.iter().find_map(|name| label(metadata, name));
         interner.intern(value.unwrap_or_default())

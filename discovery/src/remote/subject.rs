@@ -12,7 +12,7 @@ use kube::{
 
 use super::{
     Remote, Settings,
-    project::{self, Fact, Interner, Kind},
+    project::{self, Fact, Interner, Kind, NodeFact},
     watch::Subject,
 };
 
@@ -29,9 +29,7 @@ pub(super) fn spawn_all(remote: &Remote, settings: &Settings) {
         fields: Some("status.phase!=Failed".to_owned()),
         ..whole::<Pod>(|pod, interner| project::pod(pod, interner).map(Fact::Pod))
     });
-    remote.follow(Kind::Node, settings, |_| {
-        metadata::<Node>(|node, interner| Some(Fact::Node(project::node(&node.metadata, interner))))
-    });
+    follow_nodes(remote, settings);
     remote.follow(Kind::Namespace, settings, |settings| Subject {
         fields: Some(format!("metadata.name={}", settings.system_namespace)),
         ..metadata::<Namespace>(|namespace, _| {
@@ -44,6 +42,24 @@ pub(super) fn spawn_all(remote: &Remote, settings: &Settings) {
         ..whole::<ConfigMap>(|map, _| project::mesh_config(map).map(Fact::MeshConfig))
     });
     remote.follow(Kind::ServiceExport, settings, |_| service_exports());
+}
+
+/// Of the own cluster's nodes more is asked: where its pods are.
+fn follow_nodes(remote: &Remote, settings: &Settings) {
+    if remote.watched().id() == &settings.own {
+        remote.follow(Kind::Node, settings, |_| {
+            whole::<Node>(|node, interner| Some(Fact::Node(project::own_node(node, interner))))
+        });
+        return;
+    }
+    remote.follow(Kind::Node, settings, |_| {
+        metadata::<Node>(|node, interner| {
+            Some(Fact::Node(NodeFact {
+                locality: project::locality(&node.metadata, interner),
+                pod_ranges: Vec::new(),
+            }))
+        })
+    });
 }
 
 fn service_exports() -> Subject<PartialObjectMeta<DynamicObject>, Fact> {

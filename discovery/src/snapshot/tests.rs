@@ -40,6 +40,7 @@ fn known(mut mesh: Mesh) -> Known {
 
 fn small() -> Snapshot {
     let c0 = Cluster {
+        pod_ranges: Vec::new(),
         id: "c0".into(),
         network: Some("n".into()),
         trust_domain: "cluster.local".parse().unwrap(),
@@ -147,6 +148,7 @@ fn meshes_first() -> Mesh {
     };
     let cluster = |name: &str| {
         Arc::new(Cluster {
+            pod_ranges: Vec::new(),
             id: name.into(),
             network: Some("n".into()),
             trust_domain: "cluster.local".parse().unwrap(),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use ipnet::IpNet;
+
 use super::*;
 
 /// One observation, small enough that histories collide.
@@ -48,9 +50,12 @@ fn facts(n: usize) -> impl Strategy<Value = Fact> {
                 })
             }
         ),
-        1 => (0..3usize).prop_map(|n| Fact::Node(Locality {
-            region: ["", "r1", "r2"][n].into(),
-            ..Locality::default()
+        1 => (0..3usize, 0..4usize).prop_map(|(region, range)| Fact::Node(NodeFact {
+            locality: Locality {
+                region: ["", "r1", "r2"][region].into(),
+                ..Locality::default()
+            },
+            pod_ranges: RANGES[range].iter().map(|range| range.parse().unwrap()).collect(),
         })),
         1 => Just(Fact::ServiceExport),
         1 => (0..2usize).prop_map(|n| Fact::Namespace([None, Some("n2".into())][n].clone())),
@@ -158,6 +163,31 @@ proptest! {
     }
 
     #[test]
+    fn no_peer_brings_an_address_of_ours(events in prop::collection::vec(events(), 0..80)) {
+        let (world, truth) = replay(&events);
+        let own: Vec<IpNet> = truth.list(0, Kind::Node).into_iter().flat_map(|(_, fact)| {
+            let Fact::Node(node) = fact else { unreachable!() };
+            node.pod_ranges
+        }).collect();
+        let network = |c: usize| truth.list(c, Kind::Namespace).into_iter().find_map(|(_, fact)| match fact {
+            Fact::Namespace(network) => network,
+            _ => None,
+        });
+        let is_apart = network(0).is_some() && network(1).is_some() && network(0) != network(1);
+        let mut refused = 0;
+        for endpoint in world.endpoints(PEER) {
+            let is_ours = own.iter().any(|range| range.contains(&endpoint.address));
+            prop_assert!(is_apart || !is_ours, "{endpoint:?}");
+        }
+        let tallies = world.0.tallies();
+        for reason in [Ignored::OwnRange, Ignored::Nowhere] {
+            refused += tallies[&PEER.into()].ignored.get(&reason).copied().unwrap_or_default();
+        }
+        prop_assert!(refused == 0 || (!own.is_empty() && !is_apart), "{refused} refused");
+        prop_assert_eq!(world.ignored(OWN, Ignored::OwnRange), 0);
+    }
+
+    #[test]
     fn an_endpoint_is_sorted_once_and_its_pods(events in prop::collection::vec(events(), 0..80)) {
         let (world, truth) = replay(&events);
         for service in world.0.mesh.services.values() {
@@ -177,5 +207,12 @@ proptest! {
     }
 }
 
+/// Of pods `0` to `3`.
+const RANGES: [&[&str]; 4] = [
+    &[],
+    &["10.0.0.0/31"],
+    &["10.0.0.1/32", "10.0.0.3/32"],
+    &["10.9.0.0/16"],
+];
 const NAMES: [&str; 4] = ["hello", "a", "b", "c"];
 const CLUSTERS: [&str; 2] = [OWN, PEER];

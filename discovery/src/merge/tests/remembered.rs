@@ -52,6 +52,28 @@ fn remembers(world: &World, cluster: &str) -> bool {
     world.0.remembered().any(|(id, _)| id.as_str() == cluster)
 }
 
+/// Settings may be others than at the time of what is remembered.
+#[test]
+fn what_is_remembered_is_let_in_by_the_settings_of_today() {
+    let mut world = World::with_hello(PEER);
+    world.apply(PEER, "gw", gateway(&["10.0.0.9", "203.0.113.9"], true));
+    world.news(OWN, News::Identified("one".into()));
+    world.news(PEER, News::Identified("two".into()));
+    let mesh = world.0.publish();
+    let known = world.0.known(&mesh).unwrap();
+    let config: Config = serde_yaml_ng::from_str("cluster: c1").unwrap();
+    let import = Import {
+        own_ranges: Some(vec!["10.0.0.0/24".parse().unwrap()]),
+        allow_loopback: false,
+    };
+    let mut after = World(Merge::new(Rules { import, ..rules() }));
+    after
+        .0
+        .restore(Snapshot::of(&known, |_| seen(), &Terms::of(&config)));
+    assert!(after.endpoints(PEER).is_empty());
+    assert_eq!(after.0.mesh.clusters[&PEER.into()].gateways.len(), 1);
+}
+
 #[test]
 fn all_is_known_before_anything_is_observed() {
     let mut world = restarted();

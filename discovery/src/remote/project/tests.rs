@@ -187,7 +187,7 @@ fn a_workload_is_named_by_what_made_it() {
 fn nodes_namespaces_and_the_mesh_config_give_one_value_each() {
     let metadata = |labels: Value| parse::<ObjectMeta>(json!({"name": "n1", "labels": labels}));
     let old = json!({"failure-domain.beta.kubernetes.io/region": "r", "topology.kubernetes.io/zone": "z", "topology.istio.io/subzone": "s"});
-    let locality = node(&metadata(old), &mut Interner::default());
+    let locality = locality(&metadata(old), &mut Interner::default());
     assert_eq!(
         (&*locality.region, &*locality.zone, &*locality.subzone),
         ("r", "z", "s")

@@ -225,6 +225,7 @@ pub(super) fn mesh(export: Export, remote: u8) -> Mesh {
             port: 15443,
         };
         let cluster = Cluster {
+            pod_ranges: Vec::new(),
             id: name.into(),
             network: Some(network.into()),
             trust_domain: "cluster.local".parse().unwrap(),
