@@ -7,7 +7,7 @@
 //! API servers ── cluster ── remote (heartbeat, watch → project) ── observations
 //!                              │ state: connecting, live, stale        │
 //!                              ▼                                       ▼
-//!                           status, metrics        merge (export) ── model::Mesh ── pace ─┐
+//!                           status, metrics        merge (export, import) model::Mesh ── pace ─┐
 //!                                                                           ▼
 //! sidecars, gateways ◀── serve (xDS) ◀── horizon: what one viewer may see ◀─┤
 //!                                   disk ◀── snapshot: known after a restart ◀─┘

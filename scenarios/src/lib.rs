@@ -22,6 +22,8 @@ pub mod run;
 
 pub mod netns;
 
+pub mod loopback;
+
 pub mod process;
 
 pub mod peers;
