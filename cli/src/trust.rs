@@ -1,6 +1,7 @@
 //! `isthmus trust`: make CAs, issue leaves, look at chains, serve secrets.
 
 mod create;
+mod handover;
 mod sds;
 mod show;
 
@@ -31,6 +32,12 @@ enum Command {
     Init(Init),
     /// Make the intermediate CA of a cluster (Istio's `cacerts` layout, pathlen 0).
     Intermediate(Intermediate),
+    /// Make the key of a cluster's intermediate here, and a request for its certificate.
+    Request(RequestCa),
+    /// Sign such a request, at the root or the issuer.
+    Sign(Sign),
+    /// Make the cluster's CA of its key and what was signed (Istio's `cacerts` layout).
+    Accept(Accept),
     /// Issue a leaf for one workload.
     Issue(Issue),
     /// Show a chain, and say whether it is to be believed; exits with 1 when it is not.
@@ -81,6 +88,51 @@ struct Intermediate {
 }
 
 #[derive(Debug, clap::Args)]
+struct RequestCa {
+    /// Name of the cluster.
+    #[arg(long, value_parser = cluster)]
+    cluster: String,
+    /// Directory to make. Its key stays in it.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct Sign {
+    /// Directory of the CA that signs: the root or the issuer.
+    #[arg(long, value_name = "DIR")]
+    ca: PathBuf,
+    /// The request, `ca-request.pem` of the directory that `isthmus trust request` made.
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// Name of the cluster that is certified; what the request says of itself does not count.
+    #[arg(long, value_parser = cluster)]
+    cluster: String,
+    /// File to make.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How long it is valid; never longer than its signer.
+    #[arg(long, default_value = "90d", value_parser = humantime::parse_duration)]
+    lifetime: Duration,
+    /// The generation in its name: one more for each that follows another.
+    #[arg(long, default_value_t = 1)]
+    generation: u32,
+}
+
+#[derive(Debug, clap::Args)]
+struct Accept {
+    /// The directory that `isthmus trust request` made.
+    #[arg(long, value_name = "DIR")]
+    request: PathBuf,
+    /// The file that `isthmus trust sign` wrote.
+    #[arg(long, value_name = "FILE")]
+    signed: PathBuf,
+    /// Directory to make.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 struct Issue {
     /// Directory of the CA that signs.
     #[arg(long, value_name = "DIR")]
@@ -110,6 +162,9 @@ fn once(command: Command, now: SystemTime, out: &mut dyn io::Write) -> anyhow::R
     match command {
         Command::Init(order) => create::init(&order, now, out)?,
         Command::Intermediate(order) => create::intermediate(&order, now, out)?,
+        Command::Request(order) => handover::request(&order, out)?,
+        Command::Sign(order) => handover::sign(&order, now, out)?,
+        Command::Accept(order) => handover::accept(&order, now, out)?,
         Command::Issue(order) => create::issue(&order, now, out)?,
         Command::Show(order) => return show::show(&order, now, out),
         Command::Sds(_) => anyhow::bail!("this subcommand does not end by itself"),

@@ -3,6 +3,8 @@
 //! A [`Ca`] is whole from its first moment: its key fits, its chain leads to its bundle. A key
 //! is made where it will be used; to the CA above goes only a [`Request`].
 
+mod grant;
+
 use std::{fmt, time::Duration};
 
 use rcgen::PublicKeyData;
@@ -20,6 +22,8 @@ use crate::{
     key::Key,
     request::{Request, Subject},
 };
+
+pub use grant::Grant;
 
 /// A certificate authority with its key.
 pub struct Ca {
@@ -138,14 +142,14 @@ impl Ca {
     ///
     /// # Errors
     /// [`Error::Sign`] when this CA has no CA to give below it, has expired, or cannot sign.
-    pub fn sign_ca(
+    pub fn grant(
         &self,
         request: &Request,
         tier: Tier<'_>,
         generation: u32,
         lifetime: Duration,
         now: OffsetDateTime,
-    ) -> Result<Certificate, Error> {
+    ) -> Result<Grant, Error> {
         let (name, needed) = (self.name_below(tier, generation), tier.depth());
         let refused = |why: &str| self.cannot(&tier.to_string(), why);
         if self
@@ -164,13 +168,13 @@ impl Ca {
         let made = self.sign(&profile, request.public_key(), lifetime, now)?;
         let above: Vec<_> = self.chain().cloned().collect();
         way(&made, &above, &self.bundle, now, "the signed certificate")?;
-        Ok(made)
+        Ok(Grant::new(made, above, self.bundle.clone()))
     }
 
     /// Makes a CA below this one, here: a key, a request for it, and its certificate.
     ///
     /// # Errors
-    /// As [`Ca::sign_ca`].
+    /// As [`Ca::grant`].
     pub fn create_below(
         &self,
         tier: Tier<'_>,
@@ -180,16 +184,8 @@ impl Ca {
     ) -> Result<Self, Error> {
         let key = Key::generate()?;
         let request = Request::new(&key, Subject::Ca(&tier.to_string()))?;
-        let certificate = self.sign_ca(&request, tier, generation, lifetime, now)?;
-        let above = self.chain().cloned().collect();
-        Self::new(
-            certificate,
-            key,
-            above,
-            self.bundle.clone(),
-            now,
-            "the new CA",
-        )
+        let grant = self.grant(&request, tier, generation, lifetime, now)?;
+        grant.accept(key, now, "the new CA")
     }
 
     /// Signs a workload's request: the leaf, then what follows it.

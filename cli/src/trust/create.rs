@@ -64,7 +64,7 @@ pub(super) fn issue(order: &Issue, now: SystemTime, out: &mut dyn io::Write) -> 
     Ok(())
 }
 
-fn read(dir: &Path, now: SystemTime) -> anyhow::Result<Ca> {
+pub(super) fn read(dir: &Path, now: SystemTime) -> anyhow::Result<Ca> {
     Ca::read(dir, now.into()).context("the signing CA cannot be used")
 }
 

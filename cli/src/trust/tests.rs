@@ -53,6 +53,59 @@ fn from_a_root_to_a_leaf_that_is_trusted() {
 }
 
 #[test]
+fn a_key_made_in_its_cluster_never_leaves_it() {
+    let place = tempfile::tempdir().unwrap();
+    mesh(place.path(), "m");
+    let at = |name: &str| place.path().join(name);
+    let run = |line: &str| isthmus(place.path(), line);
+    let (_, printed) = run("request --cluster c2 --out @/waiting").unwrap();
+    assert!(printed.contains("isthmus trust sign"), "{printed}");
+    let sign =
+        "sign --ca @/m/issuer --request @/waiting/ca-request.pem --cluster c2 --out @/c2.pem";
+    run(sign).unwrap();
+    let signed = fs::read_to_string(at("c2.pem")).unwrap();
+    assert!(!signed.contains("PRIVATE KEY"));
+    let again = run(sign).unwrap_err();
+    assert!(
+        format!("{again:#}").contains("c2.pem cannot be written"),
+        "{again:#}"
+    );
+    let (_, printed) = run("accept --request @/waiting --signed @/c2.pem --out @/c2").unwrap();
+    assert!(
+        printed.contains("c2 intermediate g1") && printed.contains("believes"),
+        "{printed}"
+    );
+    let kept = fs::read(at("waiting/ca-key.pem")).unwrap();
+    assert_eq!(fs::read(at("c2/ca-key.pem")).unwrap(), kept);
+    run("issue --ca @/c2 --identity spiffe://cluster.local/ns/a/sa/b --out @/leaf2").unwrap();
+    let show = "show @/leaf2/cert-chain.pem --bundle @/m/root/root-cert.pem";
+    assert!(run(show).unwrap().0);
+}
+
+#[test]
+fn what_was_signed_for_another_key_is_not_accepted() {
+    let place = tempfile::tempdir().unwrap();
+    mesh(place.path(), "m");
+    let run = |line: &str| isthmus(place.path(), line);
+    run("request --cluster c2 --out @/one").unwrap();
+    run("request --cluster c2 --out @/other").unwrap();
+    run("sign --ca @/m/root --request @/one/ca-request.pem --cluster c2 --out @/one.pem").unwrap();
+    let error = run("accept --request @/other --signed @/one.pem --out @/c2").unwrap_err();
+    assert!(format!("{error:#}").contains("another key"), "{error:#}");
+    assert!(!place.path().join("c2").exists());
+    fs::copy(
+        place.path().join("m/root/root-cert.pem"),
+        place.path().join("root.pem"),
+    )
+    .unwrap();
+    let error = run("accept --request @/one --signed @/root.pem --out @/c2").unwrap_err();
+    assert!(
+        format!("{error:#}").contains("isthmus trust sign"),
+        "{error:#}"
+    );
+}
+
+#[test]
 fn a_refusal_has_its_reason_and_is_a_failure() {
     let place = tempfile::tempdir().unwrap();
     mesh(place.path(), "m");

@@ -56,11 +56,11 @@ fn only_a_request_leaves_the_cluster() {
     let (root, key) = (root(), Key::generate().unwrap());
     let request = Request::new(&key, Subject::Ca("c1")).unwrap().to_pem();
     let request = Request::from_pem(request.as_bytes(), "c1.csr").unwrap();
-    let signed = root
-        .sign_ca(&request, Tier::Intermediate("c1"), 1, DAY, now())
-        .unwrap();
-    let bundle = root.bundle().clone();
-    let c1 = Ca::new(signed, key, Vec::new(), bundle, now(), "c1").unwrap();
+    let tier = Tier::Intermediate("c1");
+    let grant = root.grant(&request, tier, 1, DAY, now()).unwrap();
+    let grant = Grant::from_pem(grant.to_pem().as_bytes(), "c1.pem").unwrap();
+    let c1 = grant.accept(key, now(), "c1").unwrap();
+    assert_eq!(c1.bundle(), root.bundle());
 
     let key = Key::generate().unwrap();
     let request = Request::new(&key, Subject::Workload(&id("other"))).unwrap();
