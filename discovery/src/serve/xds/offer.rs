@@ -41,7 +41,7 @@ impl Lens {
     pub fn new(viewer: Arc<Viewer>) -> Self {
         let fixed = match viewer.role {
             Role::Gateway => vec![mesh_listener()],
-            Role::Sidecar => vec![outbound_listener()],
+            Role::Sidecar => vec![outbound_listener(viewer.loopback)],
         };
         Self {
             viewer,
@@ -88,7 +88,9 @@ impl Lens {
         let ports = pod.inbound(self.viewer.identity.as_ref());
         let numbers: BTreeSet<_> = ports.iter().map(|inbound| inbound.port).collect();
         self.fixed.truncate(1);
-        self.fixed.extend(numbers.into_iter().map(inbound_cluster));
+        let own = self.viewer.loopback;
+        let clusters = numbers.into_iter().map(|port| inbound_cluster(own, port));
+        self.fixed.extend(clusters);
         let listeners = ports.into_iter().map(|i| inbound_listener(i, trust_domain));
         self.fixed.extend(listeners);
     }

@@ -7,7 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use envoy_types::pb::{
     envoy::config::core::v3::Node,
@@ -28,6 +32,9 @@ pub struct Viewer {
     pub namespace: Arc<str>,
     /// The name of its pod.
     pub pod: Arc<str>,
+    /// Where its own application is, and looks for it: its metadata's `LOOPBACK`, for pods
+    /// that share one loopback device, else 127.0.0.1.
+    pub loopback: IpAddr,
     /// Who its certificate says it is; `None` without TLS.
     pub identity: Option<SpiffeId>,
 }
@@ -120,6 +127,7 @@ impl Admission {
             role,
             namespace: namespace.into(),
             pod: pod.into(),
+            loopback: claimed_loopback(node).unwrap_or(Ipv4Addr::LOCALHOST.into()),
             identity,
         })
     }
@@ -219,10 +227,20 @@ fn parse(id: &str) -> Option<(Role, &str, &str)> {
 
 /// What Istio's proxies write into their metadata.
 fn claimed_cluster(node: &Node) -> Option<&str> {
-    match node.metadata.as_ref()?.fields.get("CLUSTER_ID") {
+    text(node, "CLUSTER_ID")
+}
+
+/// Believed, since it leads nobody else anywhere.
+fn claimed_loopback(node: &Node) -> Option<IpAddr> {
+    let address: IpAddr = text(node, "LOOPBACK")?.parse().ok()?;
+    address.is_loopback().then_some(address)
+}
+
+fn text<'a>(node: &'a Node, field: &str) -> Option<&'a str> {
+    match node.metadata.as_ref()?.fields.get(field) {
         Some(Value {
-            kind: Some(StringValue(cluster)),
-        }) => Some(cluster),
+            kind: Some(StringValue(text)),
+        }) => Some(text),
         _ => None,
     }
 }

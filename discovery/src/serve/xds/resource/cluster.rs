@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
 };
 
 use prost::Message;
@@ -50,14 +50,14 @@ pub fn sidecar_cluster(
     with_metadata(&name, &cluster, key, domain)
 }
 
-/// The workload's own port behind its sidecar.
+/// The workload's own port behind its sidecar, at the pod's loopback address.
 #[must_use]
-pub fn inbound_cluster(port: u16) -> Resource {
+pub fn inbound_cluster(loopback: IpAddr, port: u16) -> Resource {
     let name = inbound_name(port);
     let local = endpoint::LbEndpoint {
         host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(
             endpoint::Endpoint {
-                address: Some(socket(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+                address: Some(socket(loopback, port)),
                 ..Default::default()
             },
         )),

@@ -56,9 +56,10 @@ pub fn mesh_listener() -> Resource {
     Resource::encode(Kind::Listener, "mesh", &message)
 }
 
-/// Where a workload sends its requests: routes by Host, over this same stream.
+/// Where a workload sends its requests, at the pod's loopback address: routes by Host, over
+/// this same stream.
 #[must_use]
-pub fn outbound_listener() -> Resource {
+pub fn outbound_listener(loopback: IpAddr) -> Resource {
     use http::http_connection_manager::RouteSpecifier;
     let routes = RouteSpecifier::Rds(http::Rds {
         config_source: Some(ads()),
@@ -70,7 +71,7 @@ pub fn outbound_listener() -> Resource {
     };
     let message = listener::Listener {
         traffic_direction: core::TrafficDirection::Outbound.into(),
-        ..on("outbound", Ipv4Addr::LOCALHOST.into(), 15001, chain)
+        ..on("outbound", loopback, 15001, chain)
     };
     Resource::encode(Kind::Listener, "outbound", &message)
 }

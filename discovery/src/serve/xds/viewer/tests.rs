@@ -22,6 +22,18 @@ fn node(id: &str) -> Node {
     }
 }
 
+/// A node that writes this into its metadata.
+fn claims(id: &str, field: &str, text: &str) -> Node {
+    let value = Value {
+        kind: Some(StringValue(text.to_owned())),
+    };
+    let fields = HashMap::from([(field.to_owned(), value)]);
+    Node {
+        metadata: Some(Struct { fields }),
+        ..node(id)
+    }
+}
+
 fn identity(namespace: &str, account: &str) -> Option<SpiffeId> {
     Some(
         format!("spiffe://td/ns/{namespace}/sa/{account}")
@@ -51,6 +63,26 @@ fn another_namespace_than_the_certificate_is_refused() {
 }
 
 #[test]
+fn a_pod_on_a_shared_loopback_device_says_which_address_is_its_own() {
+    let id = "sidecar~10.0.0.1~web.sample~x";
+    for (said, understood) in [
+        (Some("127.1.2.7"), "127.1.2.7"),
+        (Some("::1"), "::1"),
+        (Some("10.0.0.9"), "127.0.0.1"),
+        (Some("here"), "127.0.0.1"),
+        (None, "127.0.0.1"),
+    ] {
+        let node = said.map_or_else(|| node(id), |said| claims(id, "LOOPBACK", said));
+        let viewer = admission().admit(&node, identity("sample", "client"));
+        assert_eq!(
+            viewer.unwrap().loopback,
+            understood.parse::<IpAddr>().unwrap(),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn only_listed_accounts_are_gateways() {
     let id = "router~10.0.0.1~gw-0.istio-system~x";
     let gateway = admission().admit(&node(id), identity("istio-system", "gateway"));
@@ -65,16 +97,7 @@ fn only_listed_accounts_are_gateways() {
 #[test]
 fn another_cluster_is_refused() {
     let id = "sidecar~10.0.0.1~web.sample~x";
-    let claim = |cluster: &str| {
-        let value = Value {
-            kind: Some(StringValue(cluster.to_owned())),
-        };
-        let fields = HashMap::from([("CLUSTER_ID".to_owned(), value)]);
-        Node {
-            metadata: Some(Struct { fields }),
-            ..node(id)
-        }
-    };
+    let claim = |cluster| claims(id, "CLUSTER_ID", cluster);
     assert!(
         admission()
             .admit(&claim("c1"), identity("sample", "client"))
