@@ -32,6 +32,8 @@ pub mod world;
 
 pub mod content;
 
+pub mod hello;
+
 pub mod load;
 
 pub mod crowd;

@@ -1,5 +1,7 @@
 //! Requests that a client in a pod sends, and what became of each.
 
+mod caller;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -10,6 +12,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{process::Process, world::pod::Pod};
+pub use caller::Caller;
 
 /// What became of one request: a line of `world-app load`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

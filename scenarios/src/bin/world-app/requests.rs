@@ -1,23 +1,9 @@
 //! `load`: requests through the sidecar, each with a nonce of its own, each told.
 
-use std::{
-    io::Write,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use scenarios::{
-    load::{Answer, Outcome, micros},
-    topology::OUTBOUND_PORT,
-};
-use serde::Deserialize;
+use scenarios::load::{Answer, Caller};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -45,30 +31,9 @@ pub(crate) struct Args {
     limit_seconds: u64,
 }
 
-#[derive(Deserialize)]
-struct Hello {
-    version: String,
-    pod: String,
-    nonce: Option<String>,
-}
-
-struct Caller {
-    client: Client<HttpConnector, Empty<Bytes>>,
-    host: String,
-    limit: Duration,
-    run: u32,
-}
-
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let caller = Arc::new(Caller {
-        // A connection that the sidecar closed under us is a loss that shows.
-        client: Client::builder(TokioExecutor::new())
-            .retry_canceled_requests(false)
-            .build_http(),
-        host: args.host,
-        limit: Duration::from_secs(args.limit_seconds),
-        run: std::process::id(),
-    });
+    let limit = Duration::from_secs(args.limit_seconds);
+    let caller = Arc::new(Caller::in_pod(&args.host, limit));
     match (args.count, args.every_ms) {
         (Some(count), _) => many(&caller, count, args.at_once).await,
         (None, Some(every)) => steady(&caller, Duration::from_millis(every)).await,
@@ -83,7 +48,7 @@ async fn many(caller: &Arc<Caller>, count: usize, at_once: usize) -> Result<()> 
             tell(waiting.join_next().await)?;
         }
         let caller = Arc::clone(caller);
-        waiting.spawn(async move { caller.call(number).await });
+        waiting.spawn(async move { caller.call(number).await.0 });
     }
     while let Some(answer) = waiting.join_next().await {
         tell(Some(answer))?;
@@ -101,7 +66,7 @@ async fn steady(caller: &Arc<Caller>, every: Duration) -> Result<()> {
             _ = stop.recv() => break,
             _ = pace.tick() => {
                 let caller = Arc::clone(caller);
-                waiting.spawn(async move { caller.call(number).await });
+                waiting.spawn(async move { caller.call(number).await.0 });
                 number += 1;
             }
             Some(answer) = waiting.join_next() => tell(Some(answer))?,
@@ -111,40 +76,6 @@ async fn steady(caller: &Arc<Caller>, every: Duration) -> Result<()> {
         tell(Some(answer))?;
     }
     Ok(())
-}
-
-impl Caller {
-    async fn call(&self, number: usize) -> Answer {
-        let nonce = format!("{}-{number}", self.run);
-        let sent = SystemTime::now();
-        let outcome = match tokio::time::timeout(self.limit, self.ask(&nonce)).await {
-            Ok(Ok(hello)) if hello.nonce.as_deref() != Some(&nonce) => {
-                Outcome::Lost("an answer to another request".to_owned())
-            }
-            Ok(Ok(Hello { version, pod, .. })) => Outcome::By { version, pod },
-            Ok(Err(error)) => Outcome::Lost(format!("{error:#}")),
-            Err(_) => Outcome::Lost(format!("no answer in {:?}", self.limit)),
-        };
-        Answer {
-            sent: micros(sent),
-            done: micros(SystemTime::now()),
-            outcome,
-        }
-    }
-
-    async fn ask(&self, nonce: &str) -> Result<Hello> {
-        let request = http::Request::get(format!("http://127.0.0.1:{OUTBOUND_PORT}/hello"))
-            .header(http::header::HOST, &self.host)
-            .header("x-nonce", nonce)
-            .body(Empty::new())?;
-        let answer = self.client.request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        if !status.is_success() {
-            bail!("{status}: {}", String::from_utf8_lossy(&body).trim());
-        }
-        Ok(serde_json::from_slice(&body)?)
-    }
 }
 
 fn tell(answer: Option<Result<Answer, tokio::task::JoinError>>) -> Result<()> {
