@@ -1,4 +1,6 @@
 //! Worlds on loopback: without root, a slice of 127/8 for each cluster, and wires between
 //! them that can be slow, silent, or cut.
 
+pub mod slice;
+
 pub mod wire;

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::{netns::Netns, process::Ended};
 
@@ -64,7 +65,26 @@ impl Page {
 pub async fn get(netns: &Netns, address: SocketAddr, host: &str, path: &str) -> Result<Page> {
     let stream = netns.connect(address, CONNECT_LIMIT)?;
     stream.set_nonblocking(true)?;
-    let stream = TokioIo::new(tokio::net::TcpStream::from_std(stream)?);
+    ask(TcpStream::from_std(stream)?, host, path)
+        .await
+        .with_context(|| format!("http://{address}{path}"))
+}
+
+/// Gets a page from where we stand.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn get_here(address: SocketAddr, path: &str) -> Result<Page> {
+    let page = async {
+        let stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await??;
+        ask(stream, &address.to_string(), path).await
+    };
+    page.await
+        .with_context(|| format!("http://{address}{path}"))
+}
+
+async fn ask(stream: TcpStream, host: &str, path: &str) -> Result<Page> {
+    let stream = TokioIo::new(stream);
     let exchange = async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
         let request = http::Request::get(path)
@@ -84,8 +104,8 @@ pub async fn get(netns: &Netns, address: SocketAddr, host: &str, path: &str) -> 
         page
     };
     match tokio::time::timeout(ANSWER_LIMIT, exchange).await {
-        Ok(page) => page.with_context(|| format!("http://{address}{path}")),
-        Err(_) => bail!("http://{address}{path}: no answer in {ANSWER_LIMIT:?}"),
+        Ok(page) => page,
+        Err(_) => bail!("no answer in {ANSWER_LIMIT:?}"),
     }
 }
 

@@ -61,7 +61,17 @@ impl Program {
         command
             .args(["netns", "exec", netns.name()])
             .args(["setpriv", "--pdeathsig", "KILL", "--"])
-            .arg(&self.binary)
+            .arg(&self.binary);
+        self.complete(command)
+    }
+
+    /// The command that runs this where we stand. Whether it dies with us is its own matter.
+    fn command_here(&self) -> Command {
+        self.complete(Command::new(&self.binary))
+    }
+
+    fn complete(&self, mut command: Command) -> Command {
+        command
             .args(&self.arguments)
             .env("NO_COLOR", "1")
             .envs(&self.environment)
@@ -121,9 +131,22 @@ impl Process {
     /// # Errors
     /// When the log cannot be opened or `ip` cannot run.
     pub fn start(program: Program, netns: &Netns, log: PathBuf) -> Result<Self> {
+        let command = program.command(netns);
+        Self::spawn(program, command, log)
+    }
+
+    /// Starts a program where we stand; what it prints is appended to `log`.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the program cannot run.
+    pub fn start_here(program: Program, log: PathBuf) -> Result<Self> {
+        let command = program.command_here();
+        Self::spawn(program, command, log)
+    }
+
+    fn spawn(program: Program, mut command: Command, log: PathBuf) -> Result<Self> {
         let out = File::options().create(true).append(true).open(&log)?;
-        let child = program
-            .command(netns)
+        let child = command
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()
