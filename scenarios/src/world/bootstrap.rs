@@ -1,6 +1,9 @@
 //! Envoy's bootstrap: where its configuration and its certificates come from.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use serde_json::{Value, json};
 
@@ -12,13 +15,15 @@ pub struct Bootstrap<'a> {
     /// The pod's namespace.
     pub namespace: &'a str,
     /// The pod's address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
+    /// What is 127.0.0.1 in the pod: another address where pods share one loopback device.
+    pub loopback: IpAddr,
     /// The workload: the name of the local cluster.
     pub workload: &'a str,
     /// The unix socket of the workload's certificates.
     pub secrets: &'a Path,
     /// Address of discovery's xDS.
-    pub discovery: (Ipv4Addr, u16),
+    pub discovery: SocketAddr,
     /// Whom to accept there.
     pub identity: &'a str,
 }
@@ -27,7 +32,7 @@ impl Bootstrap<'_> {
     /// The file's content.
     #[must_use]
     pub fn value(&self) -> Value {
-        let (address, port) = self.discovery;
+        let loopback = self.loopback.to_string();
         json!({
             "node": {
                 "id": format!(
@@ -35,14 +40,15 @@ impl Bootstrap<'_> {
                     self.address, self.pod, self.namespace, self.namespace
                 ),
                 "cluster": format!("{}.{}", self.workload, self.namespace),
+                "metadata": { "LOOPBACK": loopback },
             },
-            "admin": { "address": socket("127.0.0.1", ADMIN_PORT) },
+            "admin": { "address": socket(SocketAddr::new(self.loopback, ADMIN_PORT)) },
             "static_resources": {
                 "clusters": [
                     upstream("sds", &json!({
                         "pipe": { "path": self.secrets.display().to_string() },
                     }), None),
-                    upstream("xds", &socket(&address.to_string(), port), Some(self.tls())),
+                    upstream("xds", &socket(self.discovery), Some(self.tls())),
                 ],
             },
             "dynamic_resources": {
@@ -113,8 +119,9 @@ fn delta(cluster: &str) -> Value {
     })
 }
 
-fn socket(address: &str, port: u16) -> Value {
-    json!({ "socket_address": { "address": address, "port_value": port } })
+fn socket(at: SocketAddr) -> Value {
+    let address = at.ip().to_string();
+    json!({ "socket_address": { "address": address, "port_value": at.port() } })
 }
 
 /// Envoy's admin port, on loopback in the pod.
@@ -131,10 +138,11 @@ mod tests {
         let value = Bootstrap {
             pod: "client-0",
             namespace: "sample",
-            address: Ipv4Addr::new(10, 10, 0, 7),
+            address: [10, 10, 0, 7].into(),
+            loopback: [127, 1, 2, 7].into(),
             workload: "client",
             secrets: Path::new("/run/sds/socket"),
-            discovery: (Ipv4Addr::new(10, 10, 0, 3), 15112),
+            discovery: ([10, 10, 0, 3], 15112).into(),
             identity: "spiffe://mesh.example/ns/isthmus/sa/discovery",
         }
         .value();
@@ -142,6 +150,9 @@ mod tests {
             value["node"]["id"],
             "sidecar~10.10.0.7~client-0.sample~sample.svc.cluster.local"
         );
+        assert_eq!(value["node"]["metadata"]["LOOPBACK"], "127.1.2.7");
+        let admin = "/admin/address/socket_address/address";
+        assert_eq!(value.pointer(admin).unwrap(), "127.1.2.7");
         let clusters = &value["static_resources"]["clusters"];
         let names: Vec<_> = clusters
             .as_array()

@@ -117,10 +117,11 @@ impl Seat<'_> {
         let bootstrap = Bootstrap {
             pod: self.pod,
             namespace: self.workload.namespace,
-            address: self.address,
+            address: self.address.into(),
+            loopback: Ipv4Addr::LOCALHOST.into(),
             workload: self.workload.name,
             secrets: &secrets_socket(self.cluster, self.workload.account),
-            discovery: (DISCOVERY_ADDRESS, XDS_PORT),
+            discovery: (DISCOVERY_ADDRESS, XDS_PORT).into(),
             identity: &discovery,
         };
         let file = self.write("envoy.json", &bootstrap.value())?;
