@@ -12,7 +12,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 mod admin;
 mod config_file;
@@ -28,6 +28,15 @@ mod trust;
 /// Joins Kubernetes clusters into one mesh.
 #[derive(Debug, Parser)]
 #[command(name = "isthmus", version)]
+struct Arguments {
+    /// End, whatever happens, when the process of this id ends, which started this one.
+    #[arg(long, hide = true, value_name = "PID")]
+    with_parent: Option<i32>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway at a network's edge; see eastwest/examples/eastwest.yaml.
     #[cfg(feature = "eastwest")]
@@ -42,8 +51,17 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Command::parse();
+    let Arguments {
+        with_parent,
+        command,
+    } = Arguments::parse();
     logging::start();
+    if let Some(parent) = with_parent
+        && let Err(error) = process::end_with(parent)
+    {
+        eprintln!("isthmus: --with-parent: {error}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match command {
         #[cfg(feature = "eastwest")]
         Command::Eastwest(file) => eastwest::run(&file),

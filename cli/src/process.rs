@@ -50,6 +50,21 @@ where
     ended
 }
 
+/// Asks the system to kill this process when the thread of process `parent` ends that started
+/// it.
+///
+/// # Errors
+/// When the system cannot, or the parent has ended already.
+pub(crate) fn end_with(parent: i32) -> Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Whoever has lost its parent is another's child.
+    if getppid().is_none_or(|pid| pid.as_raw_nonzero().get() != parent) {
+        bail!("process {parent} has ended, or did not start this one");
+    }
+    Ok(())
+}
+
 /// How many threads a role's runtime has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Threads {

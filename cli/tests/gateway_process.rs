@@ -202,3 +202,17 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_process_that_is_not_our_parent_is_not_taken_for_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_isthmus"))
+        .args(["--with-parent", "1", "trust", "show", "nowhere"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("--with-parent: process 1 has ended"),
+        "{said}"
+    );
+}
