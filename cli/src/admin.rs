@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What a role tells about itself.
 pub(crate) trait Inspect: Send + Sync + 'static {
-    /// `Err` says what is still missing.
-    fn ready(&self) -> Result<(), String>;
+    /// What to say of it when it is ready, and what is still missing when it is not.
+    fn ready(&self) -> Result<String, String>;
     /// The metrics page in Prometheus' text format.
     fn metrics(&self) -> String;
     /// The debug view of this name, if there is one.
@@ -92,7 +92,7 @@ fn router(pages: Pages, role: Arc<dyn Inspect>) -> Router {
 
 async fn readiness(State(role): State<Arc<dyn Inspect>>) -> Response {
     match role.ready() {
-        Ok(()) => "ready\n".into_response(),
+        Ok(text) => format!("{text}\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }

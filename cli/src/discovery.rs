@@ -48,7 +48,7 @@ async fn serve(
 }
 
 impl Inspect for Status {
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<String, String> {
         Status::ready(self)
     }
 

@@ -68,9 +68,9 @@ async fn serve(config: eastwest::Validated, cancel: CancellationToken) -> Result
 }
 
 impl Inspect for Status {
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<String, String> {
         if Status::ready(self) {
-            return Ok(());
+            return Ok("ready".to_owned());
         }
         Err("no complete route table yet, or draining".to_owned())
     }

@@ -79,24 +79,17 @@ impl Discovery {
 }
 
 impl Status {
-    /// `Err` names the clusters whose first lists are still missing.
+    /// Whether the own cluster and the members are known, be it from before the start; and in
+    /// both cases which clusters are not, and which from before the start only.
     ///
     /// # Errors
-    /// When there are such clusters.
-    pub fn ready(&self) -> Result<(), String> {
-        if self.ingest.ready() {
-            return Ok(());
+    /// When it is not ready.
+    pub fn ready(&self) -> Result<String, String> {
+        let what = readiness(&self.ingest.missing(), &self.ingest.remembered());
+        match self.ingest.ready() {
+            true => Ok(format!("ready{what}")),
+            false => Err(format!("not ready{what}")),
         }
-        let names = |ids: Vec<ClusterId>| {
-            let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            names.join(", ")
-        };
-        let missing = format!("not yet known: {}", names(self.ingest.missing()));
-        let remembered = names(self.ingest.remembered());
-        Err(match remembered.is_empty() {
-            true => missing,
-            false => format!("{missing}; remembered from before the start: {remembered}"),
-        })
     }
 
     /// The metrics, as Prometheus reads them.
@@ -113,5 +106,34 @@ impl Status {
             "xds" => Some(self.audience.debug()),
             _ => None,
         }
+    }
+}
+
+fn readiness(missing: &[ClusterId], remembered: &[ClusterId]) -> String {
+    let mut text = String::new();
+    for (what, ids) in [
+        ("not yet known", missing),
+        ("remembered from before the start", remembered),
+    ] {
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        if !names.is_empty() {
+            text += &format!("; {what}: {}", names.join(", "));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_names_who_is_missing_and_who_is_remembered() {
+        let (c1, c2, c3) = ("c1".into(), "c2".into(), "c3".into());
+        assert_eq!(readiness(&[], &[]), "");
+        assert_eq!(
+            readiness(&[c1, c2], &[c3]),
+            "; not yet known: c1, c2; remembered from before the start: c3"
+        );
     }
 }

@@ -2,25 +2,22 @@
 //!
 //! The picture is kept, not the objects that it is made of: it is what a restart needs, it is
 //! small, and the first complete lists of a cluster replace its part by a difference. It was
-//! made under [`Terms`]; under other ones it says nothing. The form is JSON below a line with
-//! version and SHA-256: an operator can read it in an outage, and the parser is in the house
-//! anyway.
-//!
-//! Nothing is ever read in part: one bit that differs, and there is no snapshot.
+//! made under [`Terms`]; under other ones it says nothing. The form is JSON below a [`Seal`]:
+//! an operator can read it in an outage, and the parser is in the house anyway.
 
-pub(crate) mod file;
 pub(crate) mod keeper;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use trust::identity::TrustDomain;
+use trust::{
+    identity::TrustDomain,
+    store::{Broken, Seal},
+};
 
 use crate::{
     config::{Config, Exports},
@@ -80,12 +77,8 @@ pub(crate) struct Origin {
 /// Why bytes are no snapshot for us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Flaw {
-    #[error("it does not begin as a snapshot of discovery does")]
-    Foreign,
-    #[error("it has version {0}, and this discovery reads version {VERSION}")]
-    Version(String),
-    #[error("it is truncated or was changed: its SHA-256 is not the one that it names")]
-    Checksum,
+    #[error(transparent)]
+    Broken(#[from] Broken),
     #[error("its content is not one: {0}")]
     Content(String),
     #[error(
@@ -151,10 +144,7 @@ impl Snapshot {
     /// # Errors
     /// Never for what [`Snapshot::of`] makes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let body = serde_json::to_vec(self)?;
-        let mut bytes = header(&body).into_bytes();
-        bytes.extend(body);
-        Ok(bytes)
+        Ok(SEAL.close(&serde_json::to_vec(self)?))
     }
 
     /// From bytes, made under `terms`.
@@ -162,18 +152,7 @@ impl Snapshot {
     /// # Errors
     /// Why they are none.
     pub(crate) fn decode(bytes: &[u8], terms: &Terms) -> Result<Self, Flaw> {
-        let end = bytes.iter().take(LONGEST_HEADER).position(|b| *b == b'\n');
-        let end = end.ok_or(Flaw::Foreign)? + 1;
-        let (head, body) = bytes.split_at(end);
-        let head = std::str::from_utf8(head).map_err(|_| Flaw::Foreign)?;
-        let rest = head.strip_prefix(MAGIC).ok_or(Flaw::Foreign)?;
-        let version = rest.split_whitespace().next().unwrap_or_default();
-        if version != VERSION {
-            return Err(Flaw::Version(version.to_owned()));
-        }
-        if head != header(body) {
-            return Err(Flaw::Checksum);
-        }
+        let body = SEAL.open(bytes)?;
         let snapshot: Self =
             serde_json::from_slice(body).map_err(|error| Flaw::Content(error.to_string()))?;
         if snapshot.terms != *terms {
@@ -197,16 +176,6 @@ impl Snapshot {
     }
 }
 
-fn header(body: &[u8]) -> String {
-    let mut header = format!("{MAGIC}{VERSION} sha256 ");
-    for byte in Sha256::digest(body) {
-        // Writing to a string does not fail.
-        let _written = write!(header, "{byte:02x}");
-    }
-    header.push('\n');
-    header
-}
-
 /// What these clusters contribute to a service.
 fn only(service: &Arc<Service>, kept: &BTreeSet<&ClusterId>) -> Option<Arc<Service>> {
     if service.shards.keys().all(|id| kept.contains(id)) {
@@ -226,10 +195,11 @@ fn millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-const MAGIC: &str = "isthmus discovery snapshot ";
-/// Another form of anything below the header needs another one; a test compares with a text.
-const VERSION: &str = "1";
-const LONGEST_HEADER: usize = 256;
+/// Another form of anything below it needs another version; a test compares with a text.
+const SEAL: Seal = Seal {
+    of: "isthmus discovery snapshot",
+    version: "1",
+};
 
 #[cfg(test)]
 mod tests;

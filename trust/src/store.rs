@@ -1,4 +1,4 @@
-//! Certificates on disk: directories that are read as one and written whole or not at all.
+//! Certificates and state on disk: read as one, and written whole or not at all.
 //!
 //! | directory | files | replaced by |
 //! |---|---|---|
@@ -7,6 +7,8 @@
 //! | leaf | `cert-chain.pem` (leaf, then intermediates, no root) `key.pem` `root-cert.pem` | swapping the link `..data` |
 //!
 //! CA directories hold plain files, so that `kubectl create secret --from-file` takes them.
+//!
+//! What discovery and the gateway keep over a restart is a [`StateFile`] under a [`Seal`].
 
 #[cfg(feature = "ca")]
 mod authority;
@@ -14,17 +16,21 @@ mod credential;
 mod directory;
 #[cfg(feature = "ca")]
 mod leaf;
+mod private;
 #[cfg(feature = "ca")]
 mod request;
+mod seal;
+mod state_file;
 #[cfg(feature = "ca")]
 mod write;
 
 pub use credential::WorkloadCredential;
 pub(crate) use directory::Snapshot;
+pub(crate) use private::directory as private_directory;
 #[cfg(feature = "ca")]
 pub use request::PendingCa;
-#[cfg(feature = "ca")]
-pub(crate) use write::private_directory;
+pub use seal::{Broken, Seal};
+pub use state_file::{Found, StateFile};
 
 pub(crate) const CHAIN: &str = "cert-chain.pem";
 pub(crate) const LEAF_KEY: &str = "key.pem";

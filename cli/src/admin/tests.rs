@@ -3,11 +3,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 
 struct Role {
-    ready: Result<(), String>,
+    ready: Result<String, String>,
 }
 
 impl Inspect for Role {
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<String, String> {
         self.ready.clone()
     }
 
@@ -54,13 +54,18 @@ async fn a_role_that_is_not_ready_says_why() {
     let (code, body) = get(ALL, role, "/healthz/ready").await;
     assert_eq!(code, 503);
     assert_eq!(body, "waiting for cluster c2\n");
-    let ready = Role { ready: Ok(()) };
-    assert_eq!(get(ALL, ready, "/healthz/ready").await.0, 200);
+    let ready = Role {
+        ready: Ok("ready; remembered: c2".into()),
+    };
+    let (code, body) = get(ALL, ready, "/healthz/ready").await;
+    assert_eq!((code, body.as_str()), (200, "ready; remembered: c2\n"));
 }
 
 #[tokio::test]
 async fn an_address_serves_only_its_pages() {
-    let role = || Role { ready: Ok(()) };
+    let role = || Role {
+        ready: Ok("ready".into()),
+    };
     let metrics_only = Pages {
         metrics: true,
         ..Pages::default()
@@ -73,7 +78,9 @@ async fn an_address_serves_only_its_pages() {
 
 #[tokio::test]
 async fn a_debug_page_is_json_and_an_unknown_one_is_named() {
-    let role = || Role { ready: Ok(()) };
+    let role = || Role {
+        ready: Ok("ready".into()),
+    };
     let (code, body) = get(ALL, role(), "/debug/clusters").await;
     assert_eq!((code, body.as_str()), (200, r#"{"clusters":[]}"#));
     let (code, body) = get(ALL, role(), "/debug/nosuch").await;

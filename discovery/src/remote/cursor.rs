@@ -40,6 +40,7 @@ pub(crate) struct Cursor(Step);
 /// How long to wait after failures in a row.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
+    first: Duration,
     failures: u32,
     seed: u64,
 }
@@ -79,18 +80,28 @@ impl Cursor {
 }
 
 impl Backoff {
-    /// `seed` spreads those that fail together.
+    /// From 200 ms on; `seed` spreads those that fail together.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { failures: 0, seed }
+        Self::from(FIRST, seed)
+    }
+
+    /// The same, from another first wait on.
+    pub(crate) fn from(first: Duration, seed: u64) -> Self {
+        Self {
+            first,
+            failures: 0,
+            seed,
+        }
     }
 
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// From 200 ms to 30 s, doubling, less up to a half.
+    /// From the first wait to 30 s, doubling, less up to a half.
     pub(crate) fn failed(&mut self) -> Duration {
-        let full = FIRST.saturating_mul(1 << self.failures.min(16)).min(LAST);
+        let doubled = self.first.saturating_mul(1 << self.failures.min(16));
+        let full = doubled.min(LAST);
         self.failures = self.failures.saturating_add(1);
         full.mul_f64(1.0 - 0.5 * self.fraction())
     }

@@ -3,21 +3,35 @@
 //! One small read says three things: the API server (and its store) answers, our credential
 //! is good, and it is still the cluster that we knew, by the UID of its `kube-system`
 //! namespace. A watch alone would notice a black hole only after minutes.
+//!
+//! Who is refused (401, 403) will be refused again: it asks less and less often, until an
+//! answer is good or there is something new to ask with. Silence is asked on at the full pace.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource,
     api::{GetParams, PartialObjectMeta, Request},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     Watched,
+    cursor::Backoff,
     state::{Beat, Uid},
     watch::Failure,
 };
+
+/// From one beat to the next.
+struct Rhythm {
+    every: Duration,
+    refusals: Backoff,
+}
 
 /// Beats until dropped.
 pub(crate) async fn beat(
@@ -26,18 +40,50 @@ pub(crate) async fn beat(
     every: Duration,
     limit: Duration,
 ) {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rhythm = Rhythm::new(every, RandomState::new().hash_one(()));
     let mut contact = watched.contact();
     loop {
-        contact.mark_unchanged();
-        tokio::select! {
-            _ = ticks.tick() => {}
-            // A new credential is tried at once.
-            Ok(()) = contact.changed() => {}
+        let asked_with = *contact.borrow_and_update();
+        let begun = Instant::now();
+        let beat = verdict(identity(&client, limit).await);
+        let next = begun + rhythm.after(&beat);
+        let made = watched.beat(Instant::now(), beat);
+        // A new credential is tried at once, one that came while the old one was asked with
+        // too; the contact that this very beat made is nothing new.
+        if *contact.borrow_and_update() != asked_with + u64::from(made) {
+            rhythm.anew();
+            continue;
         }
-        let answer = identity(&client, limit).await;
-        watched.beat(Instant::now(), verdict(answer));
+        tokio::select! {
+            () = sleep_until(next) => {}
+            Ok(()) = contact.changed() => rhythm.anew(),
+        }
+    }
+}
+
+impl Rhythm {
+    fn new(every: Duration, seed: u64) -> Self {
+        Self {
+            every,
+            refusals: Backoff::from(every, seed),
+        }
+    }
+
+    /// How long after this beat the next one follows.
+    fn after(&mut self, beat: &Beat) -> Duration {
+        match beat {
+            Beat::Refused(_) => self.refusals.failed().max(self.every),
+            Beat::Good(_) => {
+                self.anew();
+                self.every
+            }
+            Beat::Missed(_) => self.every,
+        }
+    }
+
+    /// What was refused before says nothing about the next beat.
+    fn anew(&mut self) {
+        self.refusals.succeeded();
     }
 }
 
@@ -73,23 +119,4 @@ fn verdict(answer: Result<Uid, Failure>) -> Beat {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_told_from_a_miss_and_says_what_to_do() {
-        let failure = |status| Failure {
-            status,
-            reason: "x".into(),
-        };
-        assert_eq!(verdict(Ok("u".into())), Beat::Good("u".into()));
-        assert_eq!(verdict(Err(failure(Some(500)))), Beat::Missed("x".into()));
-        assert_eq!(verdict(Err(failure(None))), Beat::Missed("x".into()));
-        for (status, next) in [(401, "token"), (403, "namespaces")] {
-            match verdict(Err(failure(Some(status)))) {
-                Beat::Refused(reason) => assert!(reason.contains(next), "{reason}"),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
+mod tests;

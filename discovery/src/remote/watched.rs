@@ -87,7 +87,8 @@ impl Watched {
         self.lock().uid().cloned()
     }
 
-    pub(super) fn beat(&self, now: Instant, beat: Beat) {
+    /// Takes in a heartbeat; says whether it made contact, and so made a retry worth more.
+    pub(super) fn beat(&self, now: Instant, beat: Beat) -> bool {
         let beat = match beat {
             Beat::Good(uid) => match self.claim(&uid) {
                 Ok(()) => Beat::Good(uid),
@@ -101,6 +102,7 @@ impl Watched {
             self.renewed();
         }
         self.log_phase(now);
+        made
     }
 
     /// A retry is worth more than it was.

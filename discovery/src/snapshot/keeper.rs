@@ -12,16 +12,14 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use trust::store::{Found, StateFile};
 
-use super::{
-    Known, Snapshot, Terms,
-    file::{Found, Store},
-};
+use super::{Known, Snapshot, Terms};
 use crate::{config::Config, metrics::Metrics, model::ClusterId, status::Board};
 
 /// Writes what is known to disk.
 pub(crate) struct Keeper {
-    store: Store,
+    file: StateFile,
     terms: Terms,
     every: Duration,
     board: Arc<Board>,
@@ -39,7 +37,7 @@ impl Keeper {
     ) -> Option<Self> {
         let state = config.state.as_ref()?;
         Some(Self {
-            store: Store::new(&state.directory),
+            file: StateFile::new(&state.directory, "snapshot"),
             terms: Terms::of(config),
             every: state.every,
             board: Arc::clone(board),
@@ -50,10 +48,13 @@ impl Keeper {
 
     /// What was kept before, if that is of use.
     pub(crate) async fn recall(&self) -> Option<Box<Snapshot>> {
-        let (store, terms) = (self.store.clone(), self.terms.clone());
-        let found = task::spawn_blocking(move || store.load(&terms)).await;
-        match found {
-            Ok(Found::Kept(snapshot)) => return Some(snapshot),
+        let (file, terms) = (self.file.clone(), self.terms.clone());
+        let loading = move || file.load(|bytes| Snapshot::decode(bytes, &terms));
+        match task::spawn_blocking(loading).await {
+            Ok(Found::Kept(snapshot)) => {
+                tell(&snapshot);
+                return Some(Box::new(snapshot));
+            }
             Ok(Found::Nothing) => {}
             Ok(Found::Unusable(reason)) => self.board.unusable(reason),
             Err(error) => self.board.unusable(error.to_string()),
@@ -85,13 +86,13 @@ impl Keeper {
         let Some(known) = self.known.borrow_and_update().clone() else {
             return;
         };
-        let (store, terms) = (self.store.clone(), self.terms.clone());
+        let (file, terms) = (self.file.clone(), self.terms.clone());
         let proofs = self.proofs();
         let writing = task::spawn_blocking(move || {
             let now = SystemTime::now();
             let proof = |id: &ClusterId| proofs.get(id).copied().unwrap_or(now);
             let bytes = Snapshot::of(&known, proof, &terms).encode()?;
-            store.replace(&bytes)
+            file.replace(&bytes)
         });
         let failure = match writing.await {
             Ok(Ok(())) => None,
@@ -103,7 +104,7 @@ impl Keeper {
             // To be tried again.
             self.known.mark_changed();
         }
-        let path = self.store.path();
+        let path = self.file.path();
         let reason = |error| format!("{} cannot be written: {error}", path.display());
         self.board.kept(failure.map(reason));
     }
@@ -115,6 +116,17 @@ impl Keeper {
         proofs
             .map(|(id, proof)| (id, at(proof).unwrap_or(UNIX_EPOCH)))
             .collect()
+    }
+}
+
+/// Says how old what was kept of each cluster is.
+fn tell(snapshot: &Snapshot) {
+    let now = SystemTime::now();
+    for known in &snapshot.clusters {
+        // A clock that was set back makes no age.
+        let age = now.duration_since(known.seen()).unwrap_or_default();
+        let age = humantime::format_duration(Duration::from_secs(age.as_secs()));
+        tracing::info!(cluster = %known.cluster.id, %age, "cluster remembered");
     }
 }
 
@@ -138,7 +150,7 @@ mod tests {
         let (board, metrics) = (Arc::default(), Arc::new(Metrics::new()));
         let (known, keeping) = watch::channel(None);
         let keeper = Keeper::new(&config, &board, &metrics, keeping).unwrap();
-        let path = keeper.store.path();
+        let path = keeper.file.path();
         let start = Instant::now();
         let cancel = CancellationToken::new();
         let running = tokio::spawn(keeper.run(cancel.clone()));

@@ -1,11 +1,6 @@
-use std::os::unix::fs::PermissionsExt;
-
 use proptest::prelude::*;
 
-use super::{
-    file::{Found, Store},
-    *,
-};
+use super::*;
 use crate::{
     horizon::world::meshes,
     model::{Endpoint, Export, Gateway, Locality, ServiceKey, ServicePort},
@@ -79,24 +74,6 @@ proptest! {
         prop_assert!(read.missing.contains(&id));
         prop_assert!(read.services.iter().all(|s| !s.shards.contains_key(&id)));
         prop_assert!(read.services.iter().all(|s| !s.shards.is_empty()));
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
-    #[test]
-    fn one_bit_or_byte_that_differs_and_there_is_none(mesh in meshes(), bit in 0u8..8) {
-        let bytes = Snapshot::of(&known(mesh), |_| at(5), &terms()).encode().unwrap();
-        let step = (bytes.len() / 200).max(1);
-        let header = 0..LONGEST_HEADER.min(bytes.len());
-        for place in header.chain((0..bytes.len()).step_by(step)) {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1 << bit;
-            prop_assert!(Snapshot::decode(&changed, &terms()).is_err(), "changed at {}", place);
-            prop_assert!(Snapshot::decode(&bytes[..place], &terms()).is_err(), "cut at {}", place);
-        }
-        let longer = [&bytes[..], b" "].concat();
-        prop_assert_eq!(Snapshot::decode(&longer, &terms()), Err(Flaw::Checksum));
     }
 }
 
@@ -193,19 +170,16 @@ fn what_is_only_remembered_keeps_its_age() {
 }
 
 #[test]
-fn other_settings_and_other_versions_are_told_apart() {
+fn one_of_other_settings_or_that_was_changed_is_none() {
     let bytes = small().encode().unwrap();
     let other = Terms {
         exports: Exports::All,
         ..terms()
     };
     assert_eq!(Snapshot::decode(&bytes, &other), Err(Flaw::Terms));
-    let text = String::from_utf8(bytes).unwrap();
-    let next = text.replacen("snapshot 1 ", "snapshot 2 ", 1);
-    let flaw = Flaw::Version("2".to_owned());
-    assert_eq!(Snapshot::decode(next.as_bytes(), &terms()), Err(flaw));
-    assert_eq!(Snapshot::decode(b"{}\n", &terms()), Err(Flaw::Foreign));
-    assert_eq!(Snapshot::decode(b"", &terms()), Err(Flaw::Foreign));
+    let changed = [&bytes[..], b" "].concat();
+    let flaw = Flaw::Broken(Broken::Checksum);
+    assert_eq!(Snapshot::decode(&changed, &terms()), Err(flaw));
 }
 
 #[test]
@@ -214,41 +188,4 @@ fn a_shard_of_a_cluster_that_is_not_there_is_no_picture() {
     snapshot.clusters.pop();
     let read = Snapshot::decode(&snapshot.encode().unwrap(), &terms());
     assert!(matches!(read, Err(Flaw::Content(_))), "{read:?}");
-}
-
-#[test]
-fn the_file_is_replaced_whole_and_only_for_its_owner() {
-    let root = tempfile::tempdir().unwrap();
-    let directory = root.path().join("made/here");
-    let store = Store::new(&directory);
-    assert!(matches!(store.load(&terms()), Found::Nothing));
-    store.replace(b"something").unwrap();
-    // What a crash in the middle of a write leaves.
-    std::fs::write(directory.join("snapshot.new"), b"half").unwrap();
-    store.replace(&small().encode().unwrap()).unwrap();
-    match store.load(&terms()) {
-        Found::Kept(read) => assert_eq!(*read, small()),
-        other => panic!("{other:?}"),
-    }
-    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&store.path()), 0o600);
-    assert_eq!(mode(&directory), 0o700);
-    let names: Vec<_> = std::fs::read_dir(&directory).unwrap().collect();
-    assert_eq!(names.len(), 1, "{names:?}");
-}
-
-#[test]
-fn what_is_no_snapshot_is_set_aside_with_a_reason() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::new(directory.path());
-    let mut bytes = small().encode().unwrap();
-    bytes.pop();
-    store.replace(&bytes).unwrap();
-    match store.load(&terms()) {
-        Found::Unusable(reason) => assert!(reason.contains("truncated"), "{reason}"),
-        other => panic!("{other:?}"),
-    }
-    let aside = directory.path().join("snapshot.set-aside");
-    assert_eq!(std::fs::read(aside).unwrap(), bytes);
-    assert!(matches!(store.load(&terms()), Found::Nothing));
 }

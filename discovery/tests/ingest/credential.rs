@@ -1,5 +1,7 @@
 //! Credentials come and go under a running client.
 
+use serde_json::Value;
+
 use crate::{
     api_server::{ApiServer, PODS, SLICES},
     world::{World, cluster, kubeconfig, pod, pods, set, slice},
@@ -46,7 +48,10 @@ async fn a_token_that_is_refused_for_good_makes_stale_and_removes_nothing() {
 #[tokio::test]
 async fn another_address_of_the_same_cluster_is_gone_over_to_without_a_gap() {
     let world = World::start().await;
-    world.until_status(|c2| c2["state"] == "live").await;
+    // Both pods are known before: what is told of a slice and what of a pod race each other.
+    world.c2.apply(PODS, pod("c2-b", "10.0.0.2"));
+    let is_live = |c2: &Value| c2["state"] == "live" && c2["objectsByKind"]["pods"] == 2;
+    world.until_status(is_live).await;
     let second = cluster("uid-2", "t2").await;
     second.apply(PODS, pod("c2-b", "10.0.0.2"));
     second.apply(SLICES, slice("hello-1", &[("c2-b", "10.0.0.2", true)]));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     api_server::{PODS, SLICES},
-    world::{World, pod, pods, set, slice},
+    world::{World, cluster, kubeconfig, pod, pods, put_secret, set, slice},
 };
 
 #[tokio::test]
@@ -34,9 +34,12 @@ async fn a_dead_api_server_removes_nothing_and_its_watches_resume() {
 
 #[tokio::test]
 async fn a_silent_api_server_is_stale_though_no_connection_broke() {
-    let world = World::start().await;
+    let (c1, c2) = (cluster("uid-1", "t1").await, cluster("uid-2", "t2").await);
+    put_secret(&c1, "c2", &kubeconfig(&c2, "t2"));
+    let impatient = "interval: 50ms, timeout: 500ms, staleAfter: 400ms";
+    let world = World::over(c1, c2, impatient).await;
     world.until_status(|c2| c2["state"] == "live").await;
-    let before = world.now();
+    let before = world.until(|mesh| pods(mesh, "c2") == set(&["c2-a"])).await;
     world.c2.fall_silent();
     let says_why = |c2: &serde_json::Value| {
         let reason = c2["lastError"].as_str().unwrap_or_default();

@@ -60,7 +60,7 @@ impl World {
         put_secret(&c1, "c2", &kubeconfig(&c2, "t2"));
         // What is absent is asked for again and again.
         c2.install(MCS);
-        let world = Self::over(c1, c2, "interval: 10m, timeout: 500ms, staleAfter: 11m").await;
+        let world = Self::over(c1, c2, "interval: 10m, timeout: 20s, staleAfter: 11m").await;
         let complete = |mesh: &Mesh| pods(mesh, "c2") == set(&["c2-a"]);
         world.until(complete).await;
         world
@@ -308,8 +308,8 @@ pub(crate) fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-/// Heartbeats as most tests want them.
-pub(crate) const OFTEN: &str = "interval: 50ms, timeout: 500ms, staleAfter: 400ms";
+/// Heartbeats as most tests want them: often, and patient where the machine is slow.
+pub(crate) const OFTEN: &str = "interval: 50ms, timeout: 20s, staleAfter: 400ms";
 /// Longer than anything here takes, on any machine.
 const LONG: Duration = Duration::from_secs(30);
 const PUSH: &str = "push: { quiet: 20ms, limit: 200ms, gap: 5ms, first: 500ms }\n";

@@ -1,13 +1,9 @@
 //! Keeps the last table on disk, and finds it there at a start.
 //!
-//! At each moment the file is a whole table or none: what is new is written beside it,
-//! synchronised, and renamed over it.
+//! At each moment the file is a whole table or none.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    io,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,6 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use trust::store::{Found, StateFile};
 
 use super::{
     Publisher,
@@ -26,21 +23,14 @@ use crate::config::State;
 
 /// Makes the kept table the routes, if there is one that is of use.
 pub(crate) fn recall(state: &State, publisher: &Publisher) {
-    let path = path(&state.directory);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return unusable(publisher, &path, format!("cannot be read: {error}")),
-    };
-    let memory = match Memory::decode(&bytes, &Edge::of(publisher.config())) {
-        Ok(memory) => memory,
-        Err(flaw) => {
-            let aside = state.directory.join("table.set-aside");
-            let done = match fs::rename(&path, &aside) {
-                Ok(()) => format!("set aside as {}", aside.display()),
-                Err(error) => format!("it cannot be set aside: {error}"),
-            };
-            return unusable(publisher, &path, format!("{flaw}; {done}"));
+    let edge = Edge::of(publisher.config());
+    let memory = match file(state).load(|bytes| Memory::decode(bytes, &edge)) {
+        Found::Nothing => return,
+        Found::Kept(memory) => memory,
+        Found::Unusable(reason) => {
+            tracing::warn!(reason, "kept table not used: starting without it");
+            publisher.board.lock().set_aside = Some(reason);
+            return;
         }
     };
     let remembered = Remembered::new(memory.seen(), SystemTime::now(), Instant::now());
@@ -79,13 +69,17 @@ pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &Cancella
 }
 
 /// Tells how a write went; says whether well.
-fn note(written: io::Result<()>, state: &State, publisher: &Publisher) -> bool {
+fn note(written: io::Result<bool>, state: &State, publisher: &Publisher) -> bool {
     let mut standing = publisher.board.lock();
-    let Err(error) = written else {
-        (standing.kept, standing.unkept) = (Some(Instant::now()), None);
-        return true;
+    let error = match written {
+        Ok(false) => return true,
+        Ok(true) => {
+            (standing.kept, standing.unkept) = (Some(Instant::now()), None);
+            return true;
+        }
+        Err(error) => error,
     };
-    let path = path(&state.directory);
+    let path = file(state).path();
     let reason = format!("{} cannot be written: {error}", path.display());
     if standing.unkept.as_ref() != Some(&reason) {
         tracing::warn!(reason, "the table is not kept");
@@ -94,77 +88,28 @@ fn note(written: io::Result<()>, state: &State, publisher: &Publisher) -> bool {
     false
 }
 
-async fn write(state: &State, publisher: &Publisher) -> io::Result<()> {
+/// Says whether there was a table to write.
+async fn write(state: &State, publisher: &Publisher) -> io::Result<bool> {
     let (complete, seen) = {
         let standing = publisher.board.lock();
         let now = (SystemTime::now(), Instant::now());
         (standing.complete, standing.seen(now.0, now.1))
     };
     let Some(seen) = seen.filter(|_| complete) else {
-        return Ok(());
+        return Ok(false);
     };
     let specs = publisher.specs();
     let edge = Edge::of(publisher.config());
-    let directory = state.directory.clone();
+    let file = file(state);
     let writing = task::spawn_blocking(move || {
         let bytes = Memory::new(edge, seen, specs).encode()?;
-        replace(&directory, &bytes)
+        file.replace(&bytes)
     });
-    writing.await.map_err(io::Error::other)?
+    writing.await.map_err(io::Error::other)?.map(|()| true)
 }
 
-fn replace(directory: &Path, bytes: &[u8]) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
-    let beside = directory.join("table.new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // What a crash may have left; its mode may be another one.
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path(directory))?;
-    File::open(directory)?.sync_all()
-}
-
-fn unusable(publisher: &Publisher, path: &Path, why: String) {
-    let reason = format!("{}: {why}", path.display());
-    tracing::warn!(reason, "kept table not used: starting without it");
-    publisher.board.lock().set_aside = Some(reason);
-}
-
-fn path(directory: &Path) -> PathBuf {
-    directory.join("table")
+fn file(state: &State) -> StateFile {
+    StateFile::new(&state.directory, "table")
 }
 
 const REFRESH: Duration = Duration::from_secs(60);
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn the_file_is_replaced_whole_and_only_for_its_owner() {
-        let root = tempfile::tempdir().unwrap();
-        let directory = root.path().join("made/here");
-        replace(&directory, b"one").unwrap();
-        // What a crash in the middle of a write leaves.
-        fs::write(directory.join("table.new"), b"half").unwrap();
-        replace(&directory, b"two").unwrap();
-        assert_eq!(fs::read(path(&directory)).unwrap(), b"two");
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&path(&directory)), 0o600);
-        assert_eq!(mode(&directory), 0o700);
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-    }
-}

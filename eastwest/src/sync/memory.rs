@@ -1,16 +1,14 @@
 //! The routes of the last table, as bytes that outlive the process. Pure.
 //!
-//! JSON below a line with version and SHA-256, so that an operator can read it in an
-//! outage. Nothing is ever read in part: one bit that differs, and there is no memory.
+//! JSON below a [`Seal`], so that an operator can read it in an outage.
 
 use std::{
-    fmt::Write,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use trust::store::{Broken, Seal};
 
 use crate::{config::Config, route::RouteSpec};
 
@@ -38,15 +36,9 @@ pub struct Edge {
 /// Why bytes are no memory for us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Something else altogether.
-    #[error("it does not begin as a gateway's table does")]
-    Foreign,
-    /// Written by a gateway that is older or newer.
-    #[error("it has version {0}, and this gateway reads version {VERSION}")]
-    Version(String),
-    /// Not what was written.
-    #[error("it is truncated or was changed: its SHA-256 is not the one that it names")]
-    Checksum,
+    /// Not what was written, or not by a gateway.
+    #[error(transparent)]
+    Broken(#[from] Broken),
     /// Written wrongly.
     #[error("its content is no table: {0}")]
     Content(String),
@@ -87,10 +79,7 @@ impl Memory {
     /// # Errors
     /// Never for what [`Memory::new`] makes.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let body = serde_json::to_vec(self)?;
-        let mut bytes = header(&body).into_bytes();
-        bytes.extend(body);
-        Ok(bytes)
+        Ok(SEAL.close(&serde_json::to_vec(self)?))
     }
 
     /// From bytes, made at the same `edge`.
@@ -98,17 +87,7 @@ impl Memory {
     /// # Errors
     /// Why they are none.
     pub fn decode(bytes: &[u8], edge: &Edge) -> Result<Self, Flaw> {
-        let end = bytes.iter().take(LONGEST_HEADER).position(|b| *b == b'\n');
-        let (head, body) = bytes.split_at(end.ok_or(Flaw::Foreign)? + 1);
-        let head = std::str::from_utf8(head).map_err(|_| Flaw::Foreign)?;
-        let rest = head.strip_prefix(MAGIC).ok_or(Flaw::Foreign)?;
-        let version = rest.split_whitespace().next().unwrap_or_default();
-        if version != VERSION {
-            return Err(Flaw::Version(version.to_owned()));
-        }
-        if head != header(body) {
-            return Err(Flaw::Checksum);
-        }
+        let body = SEAL.open(bytes)?;
         let memory: Self =
             serde_json::from_slice(body).map_err(|error| Flaw::Content(error.to_string()))?;
         match memory.edge == *edge {
@@ -118,21 +97,11 @@ impl Memory {
     }
 }
 
-fn header(body: &[u8]) -> String {
-    let mut header = format!("{MAGIC}{VERSION} sha256 ");
-    for byte in Sha256::digest(body) {
-        // Writing to a string does not fail.
-        let _ = write!(header, "{byte:02x}");
-    }
-    header.push('\n');
-    header
-}
-
-const MAGIC: &str = "isthmus eastwest table ";
-/// Another form of anything below the header needs another one; a test compares with a
-/// text.
-const VERSION: &str = "1";
-const LONGEST_HEADER: usize = 256;
+/// Another form of anything below it needs another version; a test compares with a text.
+const SEAL: Seal = Seal {
+    of: "isthmus eastwest table",
+    version: "1",
+};
 
 #[cfg(test)]
 mod tests {
@@ -166,34 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn one_bit_that_differs_and_there_is_none() {
-        let bytes = memory().encode().unwrap();
-        for place in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut changed = bytes.clone();
-                changed[place] ^= 1 << bit;
-                let read = Memory::decode(&changed, &edge());
-                assert!(read.is_err(), "bit {bit} of byte {place}");
-            }
-            let read = Memory::decode(&bytes[..place], &edge());
-            assert!(read.is_err(), "cut at {place}");
-        }
-        let longer = [&bytes[..], b" "].concat();
-        assert_eq!(Memory::decode(&longer, &edge()), Err(Flaw::Checksum));
-    }
-
-    #[test]
-    fn other_versions_and_places_are_told_apart() {
-        let text = String::from_utf8(memory().encode().unwrap()).unwrap();
-        let next = text.replacen("table 1 ", "table 2 ", 1);
-        let read = Memory::decode(next.as_bytes(), &edge());
-        assert_eq!(read, Err(Flaw::Version("2".to_owned())));
+    fn what_was_changed_or_written_elsewhere_is_none() {
+        let mut bytes = memory().encode().unwrap();
         let elsewhere = Edge {
             cluster: "c2".to_owned(),
             ..edge()
         };
-        let read = Memory::decode(text.as_bytes(), &elsewhere);
-        assert_eq!(read, Err(Flaw::Edge));
-        assert_eq!(Memory::decode(b"{}\n", &edge()), Err(Flaw::Foreign));
+        assert_eq!(Memory::decode(&bytes, &elsewhere), Err(Flaw::Edge));
+        bytes.pop();
+        let read = Memory::decode(&bytes, &edge());
+        assert_eq!(read, Err(Flaw::Broken(Broken::Checksum)));
+        let other = SEAL.close(b"{}");
+        let read = Memory::decode(&other, &edge());
+        assert!(matches!(read, Err(Flaw::Content(_))), "{read:?}");
     }
 }

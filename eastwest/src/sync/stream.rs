@@ -128,11 +128,16 @@ impl Subscriber<'_> {
         };
         let quarantine: BTreeMap<_, _> = self.resources.quarantined().collect();
         let mut standing = self.publisher.board.lock();
+        let before = (standing.complete, standing.remembered);
         standing.touched(Instant::now());
         *standing.messages.entry((kind, outcome)).or_default() += 1;
         standing.complete = standing.complete || self.resources.is_complete();
         if !self.resources.is_remembering() {
             standing.remembered = None;
+        }
+        if before != (standing.complete, standing.remembered) {
+            // What is kept of the table is another thing, though the table may be the same.
+            self.publisher.changed.send_replace(());
         }
         if applied.changed {
             standing.changed = Some(SystemTime::now());

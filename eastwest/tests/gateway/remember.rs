@@ -127,6 +127,22 @@ async fn what_the_control_plane_says_replaces_it_without_a_gap() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_found_true_is_kept_as_of_now() {
+    let (one, at_one) = endpoint().await;
+    let place = Place::new();
+    place.after(&[(SNI, at_one)]).await;
+    let old = fs::read(place.table()).unwrap();
+
+    let mut plane = ControlPlane::start(None).await;
+    let world = place.gateway(plane.address);
+    tell_one_route(&mut plane.stream().await, at_one).await;
+    eventually("it is of now", || sync(&world)["remembered"] == false).await;
+    // Not a route differs; its age does, and the next start shall know.
+    eventually("it is kept", || fs::read(place.table()).unwrap() != old).await;
+    passes(&world, SNI, &one).await;
+}
+
+#[tokio::test]
 async fn a_broken_table_is_set_aside_with_a_reason() {
     let (one, at_one) = endpoint().await;
     let place = Place::new();

@@ -78,7 +78,7 @@ async fn refuse(world: &mut World, cast: &mut Cast, report: &Report) -> Result<(
     report.measured(
         &format!("requests in {WATCHED:?} of refusal"),
         count,
-        "a heartbeat every 2 s, watches with backoff",
+        "heartbeats and watches, each with backoff",
     );
     Ok(())
 }
@@ -117,5 +117,6 @@ fn history_was_gone(world: &World, since: SystemTime, report: &Report) -> Result
 
 /// How long the refusal is looked at.
 const WATCHED: Duration = Duration::from_secs(12);
-/// One heartbeat every two seconds, and for each of seven watches a try after 0.2 s, 0.4 s, …
-const MOST_REFUSED: usize = 6 + 7 * 7;
+/// Heartbeats after 2 s, 4 s, 8 s, … and for each of seven watches a try after 0.2 s, 0.4 s, …,
+/// each wait up to a half shorter.
+const MOST_REFUSED: usize = 4 + 7 * 7;

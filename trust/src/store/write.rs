@@ -3,13 +3,13 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
-use super::directory::DATA_LINK;
+use super::{directory::DATA_LINK, private};
 use crate::error::Error;
 
 type Files<'a> = [(&'a str, String)];
@@ -37,7 +37,7 @@ pub(super) fn whole(dir: &Path, files: &Files<'_>) -> Result<(), Error> {
     // A rename onto a directory with content is an error of the system: no race to lose.
     fs::rename(place.path(), dir).map_err(failed)?;
     let _moved = place.keep();
-    sync(parent).map_err(failed)
+    private::sync(parent).map_err(failed)
 }
 
 /// Replaces the files of `dir` at one moment, for readers that go through its names or its
@@ -48,7 +48,7 @@ pub(super) fn swap(dir: &Path, files: &Files<'_>) -> Result<(), Error> {
         source,
         next: "make the directory writable for this process",
     };
-    private_directory(dir).map_err(failed)?;
+    private::directory(dir).map_err(failed)?;
     for (name, _) in files {
         let path = dir.join(name);
         if path
@@ -75,19 +75,8 @@ pub(super) fn swap(dir: &Path, files: &Files<'_>) -> Result<(), Error> {
     });
     linked
         .and_then(|()| remove_old_generations(dir, name))
-        .and_then(|()| sync(dir))
+        .and_then(|()| private::sync(dir))
         .map_err(failed)
-}
-
-/// Makes a directory of mode 0700, with its parents; one that exists is left as it is.
-pub(crate) fn private_directory(dir: &Path) -> io::Result<()> {
-    if let Some(parent) = dir.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-        outcome => outcome,
-    }
 }
 
 /// A fresh directory in `parent` with the files in it, on the disk. It removes itself unless
@@ -98,27 +87,16 @@ fn generation(parent: &Path, prefix: &str, files: &Files<'_>) -> io::Result<temp
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(parent)?;
     for (name, content) in files {
-        let mut options = OpenOptions::new();
-        let path = place.path().join(name);
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
+        private::file(&place.path().join(name), content.as_bytes())?;
     }
-    sync(place.path())?;
+    private::sync(place.path())?;
     Ok(place)
 }
 
 /// Makes `dir/name` a link to `target`, replacing what has that name at one moment.
 fn link(dir: &Path, name: &str, target: &Path) -> io::Result<()> {
     let new: PathBuf = dir.join(format!("{GENERATION}link"));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    private::remove_rest(&new)?;
     symlink(target, &new)?;
     fs::rename(new, dir.join(name))
 }
@@ -133,10 +111,6 @@ fn remove_old_generations(dir: &Path, current: &OsStr) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 const GENERATION: &str = "..isthmus-";
