@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use trust::{
@@ -236,9 +236,11 @@ pub(crate) fn hello_with(sni: Option<&str>, alpn: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// An endpoint that the test plays itself.
+/// An endpoint that the test plays itself. Many may wait until it takes them.
 pub(crate) async fn endpoint() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(4096).unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }

@@ -6,6 +6,7 @@ use libtest_mimic::Trial;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
+    fault,
     neighbour::Neighbour,
     process::{Orders, Process},
     sockets::{echo, hostile},
@@ -56,8 +57,11 @@ async fn run_out() {
         .expect("room")
         .unwrap();
     assert_eq!(answer, question);
-    println!("descriptors: {met} pauses");
-    neighbour
-        .lost_nothing("descriptors run out, established")
-        .await;
+    let beside = neighbour.lost_nothing().await;
+    fault(
+        "descriptors",
+        "300 silent connections where 96 descriptors are",
+        "accepting pauses without spinning and resumes, established connections live",
+        format!("{met} pauses; {beside}"),
+    );
 }

@@ -2,13 +2,14 @@
 //! the limit named beside it and counted under a reason of its own, while a neighbour
 //! loses nothing.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{fmt::Display, io::ErrorKind, time::Duration};
 
 use libtest_mimic::Trial;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 
 use crate::{
+    fault,
     neighbour::Neighbour,
     process::Process,
     skipped,
@@ -47,7 +48,13 @@ async fn stalls_after_hello() {
     }
     gateway.until_closed("idle", MANY as f64).await;
     assert_eq!(gateway.hits("relay.idle"), MANY as f64);
-    neighbour.lost_nothing("stalls_after_hello").await;
+    held(
+        neighbour,
+        "says hello and stalls",
+        "closed at `relay.idle`",
+        format!("{MANY} closed"),
+    )
+    .await;
 }
 
 /// `hello.timeout`
@@ -74,7 +81,13 @@ async fn sends_one_byte_a_second() {
     assert!(sent <= 8, "{sent} bytes were taken");
     gateway.until_closed("hello_too_slow", MANY as f64).await;
     assert_eq!(gateway.hits("hello.timeout"), MANY as f64);
-    neighbour.lost_nothing("sends_one_byte_a_second").await;
+    held(
+        neighbour,
+        "sends one byte a second",
+        "closed at `hello.timeout`",
+        format!("{MANY} closed after at most {sent} bytes"),
+    )
+    .await;
 }
 
 /// `hello.bytes`
@@ -96,7 +109,13 @@ async fn sends_17k_hello() {
     }
     gateway.until_closed("hello_too_long", count).await;
     assert_eq!(gateway.hits("hello.bytes"), count);
-    neighbour.lost_nothing("sends_17k_hello").await;
+    held(
+        neighbour,
+        "sends a hello of 17 KiB",
+        "reset at `hello.bytes`",
+        format!("{count} reset"),
+    )
+    .await;
 }
 
 async fn sends_plain_http() {
@@ -115,7 +134,13 @@ async fn sends_plain_http() {
         );
     }
     gateway.until_closed("not_tls", count).await;
-    neighbour.lost_nothing("sends_plain_http").await;
+    held(
+        neighbour,
+        "sends plain HTTP",
+        "reset as `not_tls`",
+        format!("{count} reset"),
+    )
+    .await;
 }
 
 /// `limits.waitingHellosPerSource`, as it is by default; those within it end by
@@ -137,7 +162,13 @@ async fn opens_5000_and_says_nothing() {
     assert_eq!(gateway.hits("limits.waitingHellosPerSource"), refused);
     gateway.until_closed("hello_too_slow", WAIT).await;
     assert_eq!(gateway.closed("too_many_hellos_of_source"), refused);
-    neighbour.lost_nothing("opens_5000_and_says_nothing").await;
+    held(
+        neighbour,
+        "opens 5,000 and says nothing",
+        "the newest reset at `limits.waitingHellosPerSource`, the others closed at `hello.timeout`",
+        format!("{refused} reset, {WAIT} closed"),
+    )
+    .await;
 }
 
 async fn half_closes_at_once() {
@@ -151,7 +182,13 @@ async fn half_closes_at_once() {
         assert_eq!(read_out(&mut client).await, (Vec::new(), None));
     }
     gateway.until_closed("hello_cut_short", count).await;
-    neighbour.lost_nothing("half_closes_at_once").await;
+    held(
+        neighbour,
+        "half-closes at once",
+        "closed as `hello_cut_short`",
+        format!("{count} closed"),
+    )
+    .await;
 }
 
 async fn resets_mid_hello() {
@@ -167,7 +204,13 @@ async fn resets_mid_hello() {
             .unwrap();
     }
     gateway.until_closed("hello_reset", count).await;
-    neighbour.lost_nothing("resets_mid_hello").await;
+    held(
+        neighbour,
+        "resets within its hello",
+        "closed as `hello_reset`",
+        format!("{count} closed"),
+    )
+    .await;
 }
 
 /// `relay.userTimeout`
@@ -181,7 +224,25 @@ async fn never_reads() {
     }
     gateway.until_closed("client_lost", MANY as f64).await;
     assert_eq!(gateway.hits("relay.userTimeout"), MANY as f64);
-    neighbour.lost_nothing("never_reads").await;
+    held(
+        neighbour,
+        "never reads",
+        "cut at `relay.userTimeout`",
+        format!("{MANY} cut"),
+    )
+    .await;
+}
+
+/// The row of a client that the gateway held out against: its neighbour lost nothing.
+async fn held(neighbour: Neighbour, client: &str, promise: &str, measured: impl Display) {
+    let beside = neighbour.lost_nothing().await;
+    let promise = format!("{promise}; requests every 10 ms beside it lose nothing");
+    fault(
+        "hostile clients",
+        client,
+        &promise,
+        format!("{measured}; {beside}"),
+    );
 }
 
 /// A ClientHello that is right but for its length: 150 protocols that nobody knows.

@@ -13,11 +13,15 @@ mod budget;
 mod bulk;
 mod descriptors;
 mod hostile;
+mod load;
 mod neighbour;
+mod order;
 mod process;
 mod quota;
 mod sockets;
 mod starved;
+mod traced;
+mod way;
 #[path = "../gateway/world.rs"]
 #[expect(
     dead_code,
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         descriptors::trials(),
         bulk::trials(),
         quota::trials(),
+        traced::trials(),
         starved::trials(),
         budget::trials(),
     ];

@@ -2,7 +2,7 @@
 //! its own or all on one. It loses nothing.
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -60,21 +60,24 @@ impl Neighbour {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Stops and sees that nothing was lost.
-    pub(crate) async fn lost_nothing(self, beside: &str) {
+    /// Stops, and sees that nothing was lost; what to say of it in a row of the table.
+    pub(crate) async fn lost_nothing(self) -> impl fmt::Display {
         self.stop.cancel();
         let account = self.task.await.unwrap();
-        let (asked, lost, slowest) = (
-            self.asked.load(Ordering::Relaxed),
-            &account.lost,
-            account.slowest,
-        );
-        println!(
-            "{beside}: {asked} requests, {} lost, slowest {slowest:?}",
-            lost.len()
-        );
-        assert!(lost.is_empty(), "{account:?}");
-        assert!(asked > 0, "it never asked");
+        assert!(account.lost.is_empty(), "{account:?}");
+        assert!(self.asked.load(Ordering::Relaxed) > 0, "it never asked");
+        account
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (asked, lost) = (self.asked.load(Ordering::Relaxed), self.lost.len());
+        let slowest = self.slowest.as_millis();
+        write!(
+            f,
+            "beside, {asked} requests, {lost} lost, slowest {slowest} ms"
+        )
     }
 }
 

@@ -73,6 +73,11 @@ impl Process {
         }
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its page of metrics.
     pub(crate) fn page(&self) -> String {
         let mut talk = self.talk.lock().unwrap();

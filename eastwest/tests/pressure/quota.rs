@@ -8,9 +8,11 @@ use rustix::process::geteuid;
 use std::os::unix::process::CommandExt;
 
 use crate::{
-    bulk::{assert_spliced, carry_raw, raw_endpoint},
+    fault,
+    load::{COPIED, Load, SPLICED},
     process::{Orders, Process},
     skipped, trial,
+    way::{Raw, raw_endpoint},
     world::SNI,
 };
 
@@ -28,19 +30,26 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn splices() {
     let gateway = unprivileged(false).await;
-    carry_raw("unprivileged", &gateway, LENGTH).await;
-    assert_spliced(&gateway, LENGTH);
+    let load = Load::LONG;
+    let done = load.carry(&gateway, &Raw::to(&gateway)).await;
+    let share = load.was_spliced(&gateway);
+    let what = "64 x 16 MiB both ways, unprivileged";
+    fault("relay", what, SPLICED, format!("{share}; {done}"));
 }
 
 async fn copies() {
     let gateway = unprivileged(true).await;
-    carry_raw("unprivileged, quota used up", &gateway, LENGTH).await;
+    let done = Load::LONG.carry(&gateway, &Raw::to(&gateway)).await;
     assert_eq!(gateway.carried().0, 0.0);
-    assert!(gateway.hits("relay.pipes") > 0.0);
+    let missed = gateway.hits("relay.pipes");
+    assert!(missed > 0.0);
+    let what = "64 x 16 MiB both ways, unprivileged, pipe quota used up";
+    let measured = format!("{done}; {missed} times no pipe");
+    fault("relay", what, COPIED, measured);
 }
 
 /// A gateway of a user without privileges: of this one, unless it has them.
-async fn unprivileged(no_pipes: bool) -> Process {
+pub(crate) async fn unprivileged(no_pipes: bool) -> Process {
     Process::start(&Orders {
         routes: &[(SNI, raw_endpoint().await)],
         no_pipes,
@@ -58,4 +67,3 @@ fn another_user_can_run() -> bool {
 
 /// Nobody's, so that nobody else uses its quota.
 const USER: u32 = 61_443;
-const LENGTH: u64 = 4 << 20;

@@ -45,12 +45,12 @@ async fn stop_reading(what: &str, settings: &str) {
         resident.push(gateway.resident());
         sleep(Duration::from_millis(250)).await;
     }
-    neighbour.lost_nothing(what).await;
+    let beside = neighbour.lost_nothing().await;
     let spent = quiet_cpu(&gateway).await;
     let kib = |bytes: u64| bytes >> 10;
     let all: Vec<u64> = resident.iter().copied().map(kib).collect();
     println!(
-        "{what}: {} KiB before, then {all:?} KiB; {spent:?} CPU in 1 s",
+        "{what}: {} KiB before, then {all:?} KiB; {spent:?} CPU in 1 s; {beside}",
         kib(before)
     );
     let (first, last) = (resident[0], resident[resident.len() - 1]);
