@@ -26,6 +26,7 @@ mod write;
 
 pub use credential::WorkloadCredential;
 pub(crate) use directory::Snapshot;
+#[cfg(feature = "ca")]
 pub(crate) use private::directory as private_directory;
 #[cfg(feature = "ca")]
 pub use request::PendingCa;
