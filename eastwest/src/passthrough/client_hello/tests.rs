@@ -101,9 +101,14 @@ fn in_records(message: &[u8], lengths: &[usize]) -> Vec<u8> {
 
 /// A ClientHello with these extensions, made by hand.
 fn message(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    message_with(&[0, 0, 2, 0x13, 0x01, 1, 0], extensions)
+}
+
+/// The same with another session id, cipher suites and compression methods.
+fn message_with(middle: &[u8], extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let mut body = vec![3, 3];
     body.extend([7; 32]);
-    body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
+    body.extend(middle);
     let mut list = Vec::new();
     for (kind, content) in extensions {
         list.extend(kind.to_be_bytes());
@@ -272,6 +277,37 @@ fn a_long_hello_is_refused_by_its_announced_length() {
 }
 
 #[test]
+fn no_more_is_asked_for_than_the_limit_allows() {
+    let one = rustls_hello(Some(SNI), &[b"istio"]);
+    for bytes in [
+        &one,
+        &in_records(&one[5..], &[1]),
+        &in_records(&one[5..], &[60]),
+    ] {
+        for limit in 0..bytes.len() + 2 {
+            let mut asked = 0;
+            let verdict = loop {
+                let at_hand = &bytes[..asked.min(bytes.len())];
+                match read(at_hand, &mut Vec::new(), limit) {
+                    Ok(Progress::More { at_least }) => {
+                        assert!(at_least <= limit, "{at_least} of {limit}");
+                        assert!(at_least > at_hand.len(), "{at_least} at {asked}");
+                        asked = at_least;
+                    }
+                    verdict => break verdict.map(|_| ()),
+                }
+            };
+            let fits = limit >= bytes.len();
+            let expected = if fits { Ok(()) } else { Err(Refusal::TooLong) };
+            assert_eq!(verdict, expected, "limit {limit} of {}", bytes.len());
+        }
+    }
+    let mut joined = Vec::new();
+    let header_fits = read(&[], &mut joined, 5);
+    assert!(matches!(header_fits, Ok(Progress::More { at_least: 5 })));
+}
+
+#[test]
 fn each_broken_rule_is_refused() {
     let wrong = |extensions: &[(u16, Vec<u8>)]| {
         let bytes = in_records(&message(extensions), &[MAX_FRAGMENT]);
@@ -294,6 +330,15 @@ fn each_broken_rule_is_refused() {
     wrong(&[alpn(&[])]);
     wrong(&[alpn(&[b""])]);
     wrong(&[(16, vec![0, 3, 2, b'h', b'2', 0])]);
+    let long_id = [&[33][..], &[1; 33], &[0, 2, 0x13, 0x01, 1, 0]].concat();
+    let no_suites = [0, 0, 0, 1, 0];
+    let half_a_suite = [0, 0, 3, 0x13, 0x01, 0x13, 1, 0];
+    let no_compression = [0, 0, 2, 0x13, 0x01, 0];
+    for middle in [&long_id[..], &no_suites, &half_a_suite, &no_compression] {
+        let bytes = in_records(&message_with(middle, &[]), &[MAX_FRAGMENT]);
+        let refused = matches!(ours(&bytes), Err(Refusal::Malformed(_)));
+        assert!(refused, "{middle:?}");
+    }
     // A record of no bytes, and one of another kind within the message.
     assert!(matches!(
         ours(&[22, 3, 1, 0, 0]),
