@@ -1,5 +1,7 @@
 //! From API servers to the picture: what runs, and how it ends.
 
+pub(crate) mod hearing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -129,6 +131,8 @@ async fn follow_own(own: Own, remote: Remote, cancel: CancellationToken) {
 
 /// Takes observations in and lets publications out.
 struct Picture {
+    own: ClusterId,
+    started: Instant,
     merge: Merge,
     pace: Pace,
     push: Push,
@@ -157,6 +161,8 @@ impl Picture {
         known: watch::Sender<Option<Known>>,
     ) -> Self {
         Self {
+            own: config.cluster.clone(),
+            started: Instant::now(),
             merge: Merge::new(Rules::from(config)),
             pace: Pace::new(config.push, Instant::now()),
             push: config.push,
@@ -177,8 +183,9 @@ impl Picture {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(QUEUE);
         loop {
-            let publish = self.pace.due(self.merge.is_complete());
-            let wake = publish.into_iter().chain(self.unsettled).min();
+            let publish = self.pace.due(self.is_complete());
+            let wakes = publish.into_iter().chain(self.unsettled);
+            let wake = wakes.chain(self.listens_again()).min();
             tokio::select! {
                 () = cancel.cancelled() => return,
                 count = inbox.recv_many(&mut batch, QUEUE) => match count {
@@ -192,16 +199,36 @@ impl Picture {
         }
     }
 
-    /// Takes in what is remembered, and publishes it if no member is missing.
+    /// Takes in what is remembered. It leaves as soon as nobody can say anything newer.
     fn restore(&mut self, snapshot: Snapshot) {
-        let now = Instant::now();
         self.merge.restore(snapshot);
-        self.note(now, Effect::Addition);
+        self.note(Instant::now(), Effect::Opening);
         self.board.recalled();
-        if self.merge.is_complete() {
-            self.publish(now);
-        }
         self.tally_anew();
+    }
+
+    /// Whether no member is missing, and the first publication needs not wait for anybody who
+    /// is only remembered.
+    fn is_complete(&self) -> bool {
+        self.merge.is_complete() && (self.was_published() || self.heard_all())
+    }
+
+    fn was_published(&self) -> bool {
+        self.merge.mesh().generation > 0
+    }
+
+    fn heard_all(&self) -> bool {
+        let origins = self.merge.origins().into_iter().flatten();
+        let remembered = origins.filter(|(_, origin)| origin.remembered.is_some());
+        let voices = remembered.map(|(id, _)| (id.clone(), self.board.voice(id)));
+        hearing::is_over(&self.own, &voices.collect(), self.started.elapsed())
+    }
+
+    /// Nobody tells that a cluster turned out to be dead: until the first publication of what
+    /// is remembered it is looked at again and again.
+    fn listens_again(&self) -> Option<Instant> {
+        let waits = !self.was_published() && self.merge.is_complete() && !self.heard_all();
+        waits.then(|| Instant::now() + LISTEN)
     }
 
     fn take(&mut self, batch: impl Iterator<Item = Observation>) {
@@ -226,7 +253,7 @@ impl Picture {
             self.settled = now;
             self.look_back();
         }
-        let due = self.pace.due(self.merge.is_complete());
+        let due = self.pace.due(self.is_complete());
         if due.is_some_and(|due| due <= now) {
             self.publish(now);
         }
@@ -272,5 +299,7 @@ impl Picture {
 const QUEUE: usize = 1024;
 /// How often files that lead to the own cluster are read again.
 const REREAD: Duration = Duration::from_secs(10);
+/// How often it is asked whether a cluster is dead, at the start.
+const LISTEN: Duration = Duration::from_millis(10);
 /// How old the numbers in the status may be.
 const TALLY: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    ingest::hearing::Voice,
     merge::{Dropped, Tally},
     metrics::Metrics,
     model::{ClusterId, Mesh, Network},
@@ -251,6 +252,17 @@ impl Board {
             tracing::warn!(%cluster, reason, "remembered cluster dropped");
         }
         self.memory().dropped.extend(dropped);
+    }
+
+    /// How a cluster that is only remembered stands since the start.
+    pub(crate) fn voice(&self, id: &ClusterId) -> Voice {
+        let members = self.members();
+        let state = members.get(id).map(|shown| shown.watched.state());
+        match state {
+            Some(state) if state.is_out() => Voice::Out,
+            Some(state) if state.uid().is_some() => Voice::Speaking,
+            _ => Voice::Silent,
+        }
     }
 
     /// When each cluster that is followed was last known to live.

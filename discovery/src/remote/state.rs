@@ -116,8 +116,12 @@ impl State {
                 self.last_error = Some((now, reason));
             }
         }
-        let out = self.missed || self.refused_since.is_some();
-        !out && self.foreign.is_none() && (was_out || was_foreign)
+        !self.is_out() && (was_out || was_foreign)
+    }
+
+    /// Whether it gives no answer that may be used.
+    pub(crate) fn is_out(&self) -> bool {
+        self.missed || self.refused_since.is_some() || self.foreign.is_some()
     }
 
     /// Compares with the identity that is known, or learns it.

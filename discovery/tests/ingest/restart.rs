@@ -39,8 +39,8 @@ async fn with_every_api_server_dead_all_is_served_at_once_and_marked() {
     world.c2.stop().await;
     // Far longer than the test may take: waiting for the missing would be seen.
     let world = world.restart_with_first("1h").await;
-    let mesh = world.now();
-    assert_eq!(mesh.generation, 1, "published before anybody could ask");
+    let mesh = world.published().await;
+    assert_eq!(mesh.generation, 1);
     assert!(is_whole(&mesh), "{mesh:#?}");
     assert!(world.status.ready());
     assert_eq!(world.status.missing(), []);
@@ -57,9 +57,38 @@ async fn with_every_api_server_dead_all_is_served_at_once_and_marked() {
     let age = remembered(&report, "c2").unwrap()["rememberedAgeMs"].as_u64();
     // Kept again and again, it does not become younger.
     let world = world.restart_with_first("1h").await;
+    world.published().await;
     let report = world.status.clusters();
     assert!(remembered(&report, "c2").unwrap()["rememberedAgeMs"].as_u64() >= age);
     assert!(is_whole(&world.now()));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn silence_is_not_waited_for_long() {
+    let world = kept().await;
+    world.c1.fall_silent();
+    world.c2.fall_silent();
+    let world = world.restart_with_first("1h").await;
+    let mesh = world.published().await;
+    assert!(is_whole(&mesh), "{mesh:#?}");
+    world.end().await;
+}
+
+/// What is on disk is older than what was told: who was told must not hear the older state.
+#[tokio::test]
+async fn who_lives_is_listened_to_before_what_is_remembered_is_told() {
+    let world = kept().await;
+    let world = world
+        .restart_after(async |world| {
+            world.c2.apply(PODS, pod("c2-c", "10.0.0.3"));
+            let now = [("c2-b", "10.0.0.2", true), ("c2-c", "10.0.0.3", true)];
+            world.c2.apply(SLICES, slice("hello-1", &now));
+        })
+        .await;
+    let mesh = world.published().await;
+    assert_eq!(mesh.generation, 1);
+    assert_eq!(pods(&mesh, "c2"), set(&["c2-b", "c2-c"]));
     world.end().await;
 }
 
@@ -68,7 +97,7 @@ async fn what_was_removed_meanwhile_leaves_and_nothing_else_is_touched() {
     let mut world = kept().await;
     world.c2.stop().await;
     let mut world = world.restart().await;
-    let before = world.now();
+    let before = world.published().await;
     assert!(is_whole(&before));
     let c1_live = |report: &Value| remembered(report, "c1").is_none();
     let report = world.until_report(c1_live).await;
@@ -115,7 +144,8 @@ async fn nothing_flickers_when_everybody_lives() {
         let service = mesh.services.values().next().unwrap();
         service.shards[&"c2".into()].clone()
     };
-    let before = shard(&world.now());
+    let mesh = world.published().await;
+    let before = shard(&mesh);
     world.c1.resume().await;
     world.c2.resume().await;
     world
@@ -133,6 +163,7 @@ async fn a_secret_deleted_meanwhile_ends_its_cluster() {
     let world = world
         .restart_after(async |world| world.c1.delete(SECRETS, "istio-system", "c2"))
         .await;
+    world.published().await;
     world.until(|mesh| pods(mesh, "c2").is_empty()).await;
     world
         .until_report(|report| remembered(report, "c2").is_none())
@@ -155,6 +186,7 @@ async fn another_cluster_behind_the_address_ends_what_was_remembered() {
             world.c2.refuse(PODS);
         })
         .await;
+    world.published().await;
     let mesh = world.until(|mesh| pods(mesh, "c2").is_empty()).await;
     assert_eq!(mesh.missing, ["c2".into()].into());
     let report = world

@@ -164,6 +164,11 @@ listen: {{ xds: null, xdsPlainText: '127.0.0.1:1' }}
         }
     }
 
+    /// Waits for the first publication.
+    pub(crate) async fn published(&self) -> Arc<Mesh> {
+        self.until(|mesh| mesh.generation > 0).await
+    }
+
     /// Waits for a status of `c2`.
     pub(crate) async fn until_status(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         self.until_report(|report| {

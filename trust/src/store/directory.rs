@@ -27,21 +27,29 @@ impl Snapshot {
         names: &[&'static str],
         next: &'static str,
     ) -> Result<Self, Error> {
-        let generation = fs::canonicalize(directory.join(DATA_LINK));
-        let place = generation.as_deref().unwrap_or(directory);
-        let read = |&name: &&'static str| match fs::read(place.join(name)) {
-            Ok(bytes) => Ok((name, bytes)),
-            Err(source) => Err(Error::Read {
-                path: directory.join(name),
-                source,
-                next,
-            }),
-        };
-        Ok(Self {
-            directory: directory.to_owned(),
-            files: names.iter().map(read).collect::<Result<_, _>>()?,
-            next,
-        })
+        loop {
+            let generation = generation(directory);
+            let place = generation.as_deref().unwrap_or(directory);
+            let read = |&name: &&'static str| match fs::read(place.join(name)) {
+                Ok(bytes) => Ok((name, bytes)),
+                Err(source) => Err(Error::Read {
+                    path: directory.join(name),
+                    source,
+                    next,
+                }),
+            };
+            match names.iter().map(read).collect() {
+                // Replaced and removed while it was read: there is another one, whole.
+                Err(_) if self::generation(directory) != generation => {}
+                read => {
+                    return Ok(Self {
+                        directory: directory.to_owned(),
+                        files: read?,
+                        next,
+                    });
+                }
+            }
+        }
     }
 
     /// The bytes of one file, empty where it was not asked for.
@@ -73,6 +81,11 @@ impl Snapshot {
         }
         hash.finalize().into()
     }
+}
+
+/// Where the files of now lie, in a directory that is swapped.
+fn generation(directory: &Path) -> Option<PathBuf> {
+    fs::canonicalize(directory.join(DATA_LINK)).ok()
 }
 
 /// The link that is swapped to replace all files of a directory at once.

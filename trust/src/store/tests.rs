@@ -98,6 +98,30 @@ fn a_leaf_directory_is_replaced_at_one_moment() {
 }
 
 #[test]
+fn whoever_reads_while_a_leaf_is_replaced_finds_a_whole_one() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("leaf");
+    let ca = ca();
+    let write = || {
+        let leaf = ca.issue(&id(), DAY, now()).unwrap();
+        leaf.write(&dir, now()).unwrap();
+    };
+    write();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..200).for_each(|_| write());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            let read = WorkloadCredential::snapshot(&dir);
+            assert!(read.is_ok(), "{}", read.err().unwrap());
+        }
+    });
+    WorkloadCredential::read(&dir).unwrap();
+}
+
+#[test]
 fn a_leaf_is_not_written_over_a_ca_or_over_foreign_files() {
     let place = tempfile::tempdir().unwrap();
     let ca = ca();
