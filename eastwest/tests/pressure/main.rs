@@ -15,6 +15,7 @@ mod descriptors;
 mod hostile;
 mod instructions;
 mod kernel;
+mod limits;
 mod load;
 mod neighbour;
 mod order;
@@ -54,6 +55,7 @@ fn test() -> ExitCode {
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let trials = [
         hostile::trials(),
+        limits::trials(),
         descriptors::trials(),
         bulk::trials(),
         quota::trials(),
