@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    fault,
     process::{Orders, Process},
     skipped,
     sockets::{echo, may_open},
@@ -43,11 +44,12 @@ async fn bytes() {
     drop(open);
     gateway.until_open(0.0).await;
     let after = gateway.resident();
-    println!(
-        "{idle} bytes per idle connection; {} KiB kept after",
-        (after - empty) >> 10
-    );
+    let kept = (after - empty) >> 10;
+    println!("{idle} bytes per idle connection; {kept} KiB kept after");
     assert!(idle <= GATE, "{idle} bytes");
+    let promise = format!("{GATE} bytes of memory each at most (goal: 2048)");
+    let measured = format!("{idle} bytes each");
+    fault("relay", "5,000 idle connections", &promise, measured);
 }
 
 /// What valgrind counts for 300 connections more.
@@ -55,8 +57,11 @@ async fn allocated() {
     let few = life_under_valgrind(100).await;
     let more = life_under_valgrind(400).await;
     let (count, bytes) = ((more.0 - few.0) / 300.0, (more.1 - few.1) / 300.0);
-    println!("{count:.1} allocations, {bytes:.0} bytes per connection, from accept to end");
+    let measured = format!("{count:.1}, of {bytes:.0} bytes");
+    println!("allocations per connection, from accept to end: {measured}");
     assert!(count <= ALLOCATIONS, "{count} allocations");
+    let promise = format!("at most {ALLOCATIONS} allocations each, from accept to end");
+    fault("relay", "short connections", &promise, measured);
 }
 
 /// Allocations and bytes over the life of a gateway with so many connections.

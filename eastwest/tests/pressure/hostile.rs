@@ -234,7 +234,12 @@ async fn never_reads() {
 }
 
 /// The row of a client that the gateway held out against: its neighbour lost nothing.
-async fn held(neighbour: Neighbour, client: &str, promise: &str, measured: impl Display) {
+pub(crate) async fn held(
+    neighbour: Neighbour,
+    client: &str,
+    promise: &str,
+    measured: impl Display,
+) {
     let beside = neighbour.lost_nothing().await;
     let promise = format!("{promise}; requests every 10 ms beside it lose nothing");
     fault(
@@ -254,6 +259,6 @@ fn long_hello() -> Vec<u8> {
 
 const MANY: usize = 20;
 /// Requests of the neighbour while quick clients go on misbehaving.
-const BESIDE: u32 = 50;
+pub(crate) const BESIDE: u32 = 50;
 const QUIET: &str = "outbound_.80_._.quiet.sample.svc.cluster.local";
 pub(crate) const FLOOD: &str = "outbound_.80_._.flood.sample.svc.cluster.local";

@@ -13,6 +13,9 @@ mod budget;
 mod bulk;
 mod descriptors;
 mod hostile;
+mod instructions;
+mod kernel;
+mod limits;
 mod load;
 mod neighbour;
 mod order;
@@ -35,23 +38,31 @@ use libtest_mimic::{Arguments, Trial, run};
 
 fn main() -> ExitCode {
     let told: Vec<String> = std::env::args().skip(1).collect();
-    if let [role, orders @ ..] = told.as_slice()
-        && role == process::ROLE
-    {
-        process::play(orders);
+    if let [role, orders @ ..] = told.as_slice() {
+        match role.as_str() {
+            process::ROLE => process::play(orders),
+            instructions::ROLE => instructions::play(orders),
+            _ => return test(),
+        }
         return ExitCode::SUCCESS;
     }
+    test()
+}
+
+fn test() -> ExitCode {
     sockets::raise_limit();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let trials = [
         hostile::trials(),
+        limits::trials(),
         descriptors::trials(),
         bulk::trials(),
         quota::trials(),
         traced::trials(),
         starved::trials(),
         budget::trials(),
+        instructions::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -1,10 +1,11 @@
 //! How clients and endpoints come together over the gateway.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{net::SocketAddr, os::fd::AsFd, pin::Pin, sync::Arc};
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -55,7 +56,7 @@ impl Way for Raw {
     fn connect(&self, _: u64) -> Connecting {
         let to = self.0;
         Box::pin(async move {
-            let mut stream = TcpStream::connect(to).await.unwrap();
+            let mut stream = connect(to).await;
             stream.write_all(&hello(SNI)).await.unwrap();
             Box::new(stream) as Box<dyn Stream>
         })
@@ -66,7 +67,7 @@ impl Way for Tls {
     fn connect(&self, _: u64) -> Connecting {
         let (to, connector, sni) = (self.0, self.1.clone(), self.2);
         Box::pin(async move {
-            let tcp = TcpStream::connect(to).await.unwrap();
+            let tcp = connect(to).await;
             let name = sni.to_owned().try_into().unwrap();
             Box::new(connector.connect(name, tcp).await.unwrap()) as Box<dyn Stream>
         })
@@ -85,6 +86,7 @@ impl Way for Mixed {
 /// An endpoint that follows the orders of raw clients.
 pub(crate) async fn raw_endpoint() -> SocketAddr {
     let (listener, address) = endpoint().await;
+    narrow(&listener);
     let block = block();
     tokio::spawn(serve(listener, move |mut stream| {
         let block = Arc::clone(&block);
@@ -104,6 +106,7 @@ pub(crate) async fn raw_endpoint() -> SocketAddr {
 pub(crate) async fn tls_endpoint(mesh: &Mesh) -> SocketAddr {
     let acceptor = TlsAcceptor::from(mesh.server("helloworld", b"istio"));
     let (listener, address) = endpoint().await;
+    narrow(&listener);
     let block = block();
     tokio::spawn(serve(listener, move |stream| {
         let (acceptor, block) = (acceptor.clone(), Arc::clone(&block));
@@ -111,3 +114,17 @@ pub(crate) async fn tls_endpoint(mesh: &Mesh) -> SocketAddr {
     }));
     address
 }
+
+async fn connect(to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    narrow(&socket);
+    socket.connect(to).await.unwrap()
+}
+
+/// Both ends are slow readers, being one process with sums to make. What they have not
+/// read must not use up what the kernel has for all of TCP: it would drop packets.
+fn narrow(socket: &impl AsFd) {
+    SockRef::from(socket).set_recv_buffer_size(WINDOW).unwrap();
+}
+
+const WINDOW: usize = 256 << 10;
