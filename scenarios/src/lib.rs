@@ -28,6 +28,8 @@ pub mod peers;
 
 pub mod world;
 
+pub mod apiserver;
+
 pub mod content;
 
 pub mod load;

@@ -36,5 +36,6 @@ pub use item::{Change, Item};
 pub use path::{Call, Target};
 pub use query::Query;
 pub use resource::Resource;
+pub use selector::LabelSelector;
 pub use status::Status;
 pub use store::{Expired, Store};

@@ -18,6 +18,10 @@ pub trait Store: Send + Sync + 'static {
     /// [`Expired`] when the history no longer reaches back to `since`.
     fn view(&self, resource: &Resource, since: Option<u64>) -> Result<View, Expired>;
 
+    /// The oldest version behind which a watch of this type may begin. Those that run may know
+    /// of an older one still.
+    fn oldest(&self, resource: &Resource) -> u64;
+
     /// What happened to objects of a type after `since`.
     ///
     /// # Errors

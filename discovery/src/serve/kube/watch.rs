@@ -60,7 +60,7 @@ impl Watch {
         };
         let events = match params.initial {
             true => watch.start(store),
-            false => watch.advance(store.history(resource, params.since)),
+            false => watch.resume(store),
         };
         (watch, events)
     }
@@ -96,6 +96,14 @@ impl Watch {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    fn resume(&mut self, store: &dyn Store) -> Vec<Event> {
+        let (since, oldest) = (self.position, store.oldest(&self.resource));
+        self.advance(match since < oldest {
+            true => Err(Expired { oldest }),
+            false => store.history(&self.resource, since),
+        })
     }
 
     fn start(&mut self, store: &dyn Store) -> Vec<Event> {

@@ -88,7 +88,6 @@ impl Memory {
     pub(crate) fn compact(&self) {
         let mut kept = self.kept.lock().unwrap();
         kept.oldest = kept.version;
-        kept.changes.clear();
     }
 
     fn log(&self, kept: &mut Kept, before: Option<Arc<Item>>, after: Option<Arc<Item>>) {
@@ -105,6 +104,11 @@ impl Memory {
 impl Store for Memory {
     fn view(&self, resource: &Resource, since: Option<u64>) -> Result<View, Expired> {
         let changes = match since {
+            Some(since) if since < self.oldest(resource) => {
+                return Err(Expired {
+                    oldest: self.oldest(resource),
+                });
+            }
             Some(since) => self.history(resource, since)?.changes,
             None => Vec::new(),
         };
@@ -116,13 +120,12 @@ impl Store for Memory {
         })
     }
 
+    fn oldest(&self, _: &Resource) -> u64 {
+        self.kept.lock().unwrap().oldest
+    }
+
     fn history(&self, _: &Resource, since: u64) -> Result<History, Expired> {
         let kept = self.kept.lock().unwrap();
-        if since < kept.oldest {
-            return Err(Expired {
-                oldest: kept.oldest,
-            });
-        }
         let new = kept.changes.iter().filter(|change| change.version > since);
         Ok(History {
             version: kept.version,

@@ -112,6 +112,17 @@ fn a_forgotten_past_ends_a_watch_and_a_start_knows_no_past() {
 }
 
 #[test]
+fn a_watch_that_runs_lives_through_a_compaction() {
+    let store = Memory::new();
+    store.put("a", "x", "Running");
+    let (mut watch, _) = begin(&store, &start());
+    store.pass();
+    store.compact();
+    store.put("a", "y", "Running");
+    assert_eq!(told(&advance(&store, &mut watch)), ["~a 3"]);
+}
+
+#[test]
 fn nothing_is_told_of_a_version_that_is_not_there_yet() {
     let store = Memory::new();
     store.put("a", "x", "Running");
