@@ -1,3 +1,4 @@
 //! What discovery serves to others.
 
+pub mod kube;
 pub mod xds;

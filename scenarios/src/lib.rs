@@ -30,6 +30,8 @@ pub mod peers;
 
 pub mod world;
 
+pub mod apiserver;
+
 pub mod content;
 
 pub mod hello;
