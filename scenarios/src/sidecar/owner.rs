@@ -1,0 +1,59 @@
+use std::future::Future;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Owns every task of a sidecar: each ends with its token, and is waited for.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Owner {
+    pub(super) fn new(cancel: CancellationToken) -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            cancel,
+        }
+    }
+
+    /// Its token.
+    pub(super) fn token(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// An owner whose tasks may end before those of `self`, and end with them.
+    pub(super) fn child(&self) -> Self {
+        Self {
+            tasks: self.tasks.clone(),
+            cancel: self.cancel.child_token(),
+        }
+    }
+
+    /// Ends its tasks.
+    pub(super) fn end(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Runs `task` until it ends or the token is cancelled.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            cancel.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Waits until its token is cancelled and all tasks have ended.
+    pub(super) async fn join(self) {
+        self.cancel.cancelled().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Hyper's own tasks (streams of HTTP/2) are owned too.
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Owner {
+    fn execute(&self, task: F) {
+        self.spawn(task);
+    }
+}
