@@ -300,7 +300,9 @@ pub(crate) async fn serve_secrets(
     let stop = cancel.child_token();
     let serving = sds::run(config, stop.clone());
     let task = tokio::spawn(async move {
-        serving.await.expect("SDS serves until it is stopped");
+        if let Err(error) = serving.await {
+            panic!("SDS serves until it is stopped: {error}");
+        }
     });
     let all = ["client", "server"].map(|name| socket(place, name));
     eventually("SDS serves", LONG, async || {
@@ -349,7 +351,10 @@ pub(crate) fn leaf(ca: &Ca, namespace: &str, account: &str) -> Result<LiveCreden
 
 pub(crate) fn id(namespace: &str, account: &str) -> SpiffeId {
     let id = format!("spiffe://cluster.local/ns/{namespace}/sa/{account}");
-    id.parse().expect("a SPIFFE id")
+    match id.parse() {
+        Ok(id) => id,
+        Err(error) => panic!("{id}: {error}"),
+    }
 }
 
 fn socket(place: &tempfile::TempDir, name: &str) -> PathBuf {
@@ -369,7 +374,7 @@ fn standard(slice: Slice) -> Mesh {
     let cluster = Cluster {
         id: "c1".into(),
         network: Some("n1".into()),
-        trust_domain: "cluster.local".parse().expect("a trust domain"),
+        trust_domain: id("sample", "server").trust_domain().clone(),
         gateways: Default::default(),
         pod_ranges: Vec::new(),
     };
