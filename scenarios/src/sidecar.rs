@@ -59,12 +59,15 @@ mod admin;
 
 mod owner;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, info_span};
 
 pub use self::{
     bootstrap::Bootstrap,
@@ -110,15 +113,14 @@ impl Sidecar {
         places: Places,
         cancel: CancellationToken,
     ) -> Result<Self> {
-        let owner = Owner::new(cancel);
+        let owner = Owner::new(cancel, info_span!("sidecar", pod = bootstrap.pod()));
         let status = Status::default();
         if let Some(address) = bootstrap.admin {
             let listener = TcpListener::bind(address).await;
             let listener = listener
                 .with_context(|| format!("the admin pages cannot listen on {address}; free it"))?;
-            owner.spawn(admin::serve(listener, status.clone(), owner.token()));
+            owner.spawn_to_end(admin::serve(listener, status.clone(), owner.token()));
         }
-        info!(node = bootstrap.node, "sidecar starts");
         owner.spawn(run(bootstrap, places, status.clone(), owner.clone()));
         Ok(Self { status, owner })
     }
@@ -137,6 +139,7 @@ impl Sidecar {
 
 /// The three that follow one another: the credential, the configuration, the listeners.
 async fn run(bootstrap: Bootstrap, places: Places, status: Status, owner: Owner) {
+    info!(node = bootstrap.node, "starts");
     let (credential, mut live) = Credential::new(&bootstrap);
     owner.spawn(credential.follow());
     let Ok(live) = live
@@ -147,7 +150,7 @@ async fn run(bootstrap: Bootstrap, places: Places, status: Status, owner: Owner)
         return;
     };
     let Some(live) = live else { return };
-    let (pictures, seen) = watch::channel(std::sync::Arc::new(Picture::default()));
+    let (pictures, seen) = watch::channel(Arc::new(Picture::default()));
     status.show(seen.clone());
     owner.spawn(listeners::keep(
         seen,

@@ -70,6 +70,11 @@ impl Bootstrap {
         })
     }
 
+    /// The pod's name and namespace, as the node's id has them.
+    pub(super) fn pod(&self) -> &str {
+        self.node.split('~').nth(2).unwrap_or(&self.node)
+    }
+
     /// How it presents itself.
     pub(super) fn presented(&self) -> Node {
         Node {

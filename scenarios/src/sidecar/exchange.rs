@@ -1,6 +1,6 @@
 //! One request and its answer.
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use tracing::debug;
@@ -36,6 +36,10 @@ async fn pass_on(
     http: &Http,
     client: Option<&HeaderValue>,
 ) -> Result<Response<Carried>, Refusal> {
+    // No route of ours is for tunnels.
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::NoRoute);
+    }
     let (mut parts, body) = request.into_parts();
     let host = forward::host(&parts).ok_or(Refusal::NoHost)?;
     let name = host.to_str().map_err(|_| Refusal::NoHost)?;

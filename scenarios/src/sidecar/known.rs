@@ -196,4 +196,6 @@ impl Update {
 }
 
 #[cfg(test)]
+mod against_discovery;
+#[cfg(test)]
 mod tests;

@@ -1,19 +1,23 @@
 use std::future::Future;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, Span};
 
-/// Owns every task of a sidecar: each ends with its token, and is waited for.
+/// Owns every task of a sidecar: each ends with its token, is waited for, and logs in its
+/// span.
 #[derive(Debug, Clone)]
 pub(super) struct Owner {
     tasks: TaskTracker,
     cancel: CancellationToken,
+    span: Span,
 }
 
 impl Owner {
-    pub(super) fn new(cancel: CancellationToken) -> Self {
+    pub(super) fn new(cancel: CancellationToken, span: Span) -> Self {
         Self {
             tasks: TaskTracker::new(),
             cancel,
+            span,
         }
     }
 
@@ -27,6 +31,7 @@ impl Owner {
         Self {
             tasks: self.tasks.clone(),
             cancel: self.cancel.child_token(),
+            span: self.span.clone(),
         }
     }
 
@@ -38,9 +43,14 @@ impl Owner {
     /// Runs `task` until it ends or the token is cancelled.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cancel = self.cancel.clone();
-        self.tasks.spawn(async move {
+        self.spawn_to_end(async move {
             cancel.run_until_cancelled(task).await;
         });
+    }
+
+    /// Runs a task that ends by itself when the token is cancelled.
+    pub(super) fn spawn_to_end(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task.instrument(self.span.clone()));
     }
 
     /// Waits until its token is cancelled and all tasks have ended.

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use envoy_types::pb::{
     envoy::{
-        config::core::v3::Node,
+        config::{
+            cluster::v3::Cluster, core::v3::Node, endpoint::v3::ClusterLoadAssignment,
+            listener::v3::Listener, route::v3::RouteConfiguration,
+        },
         service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
     },
     google::rpc::Status,
 };
+use prost::Name;
 
 /// The types of resources that a sidecar asks for, in the order in which it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,14 +76,12 @@ impl Kind {
 
     /// The type's URL on the wire.
     #[must_use]
-    pub fn url(self) -> &'static str {
+    pub fn url(self) -> String {
         match self {
-            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-            Self::Assignment => {
-                "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
-            }
-            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
-            Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::Cluster => Cluster::type_url(),
+            Self::Assignment => ClusterLoadAssignment::type_url(),
+            Self::Listener => Listener::type_url(),
+            Self::Route => RouteConfiguration::type_url(),
         }
     }
 
@@ -112,7 +114,7 @@ impl Session {
         &mut self,
         kind: Kind,
         wanted: BTreeSet<String>,
-        known: HashMap<String, String>,
+        known: impl FnOnce() -> HashMap<String, String>,
     ) -> Option<DeltaDiscoveryRequest> {
         if wanted.is_empty() && !self.names.contains_key(&kind) {
             return None;
@@ -125,10 +127,10 @@ impl Session {
         let nothing = subscribe.is_empty() && unsubscribe.is_empty();
         (!nothing).then(|| DeltaDiscoveryRequest {
             node: self.node.take(),
-            type_url: kind.url().to_owned(),
+            type_url: kind.url(),
             resource_names_subscribe: subscribe,
             resource_names_unsubscribe: unsubscribe,
-            initial_resource_versions: if first { known } else { HashMap::new() },
+            initial_resource_versions: if first { known() } else { HashMap::new() },
             ..Default::default()
         })
     }
@@ -175,7 +177,7 @@ impl Answer {
             ..Default::default()
         };
         DeltaDiscoveryRequest {
-            type_url: self.kind.url().to_owned(),
+            type_url: self.kind.url(),
             response_nonce: self.nonce,
             error_detail: (!refused.is_empty()).then(detail),
             ..Default::default()
@@ -202,7 +204,7 @@ mod tests {
 
     fn response(kind: Kind) -> DeltaDiscoveryResponse {
         DeltaDiscoveryResponse {
-            type_url: kind.url().to_owned(),
+            type_url: kind.url(),
             nonce: "n1".to_owned(),
             ..Default::default()
         }
@@ -212,21 +214,21 @@ mod tests {
     fn the_first_request_says_who_asks_and_what_is_known() {
         let mut session = Session::new(Node::default());
         let everything = names(&[EVERYTHING]);
-        let first = session.want(Kind::Cluster, everything.clone(), known(&[("a", "1")]));
+        let first = session.want(Kind::Cluster, everything.clone(), || known(&[("a", "1")]));
         let first = first.unwrap();
         assert!(first.node.is_some());
         assert_eq!(first.resource_names_subscribe, [EVERYTHING]);
         assert_eq!(first.initial_resource_versions, known(&[("a", "1")]));
-        let next = session.want(Kind::Listener, everything.clone(), known(&[]));
+        let next = session.want(Kind::Listener, everything.clone(), || known(&[]));
         assert!(next.unwrap().node.is_none());
-        assert_eq!(session.want(Kind::Cluster, everything, known(&[])), None);
+        assert_eq!(session.want(Kind::Cluster, everything, || known(&[])), None);
     }
 
     #[test]
     fn names_are_asked_for_by_difference_and_never_none_at_first() {
         let mut session = Session::new(Node::default());
         let mut want = |wanted: &[&str]| {
-            let request = session.want(Kind::Assignment, names(wanted), known(&[("b", "1")]))?;
+            let request = session.want(Kind::Assignment, names(wanted), || known(&[("b", "1")]))?;
             let known = request.initial_resource_versions.len();
             let (more, less) = (
                 request.resource_names_subscribe,
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn an_answer_carries_the_nonce_and_what_was_refused() {
         let mut session = Session::new(Node::default());
-        let _ = session.want(Kind::Route, names(&["outbound"]), known(&[]));
+        let _ = session.want(Kind::Route, names(&["outbound"]), || known(&[]));
         let (answer, _) = session.receive(response(Kind::Route)).unwrap();
         let ack = answer.give(&[]);
         assert_eq!(
@@ -260,7 +262,7 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_is_not_answered() {
         let mut session = Session::new(Node::default());
-        let _ = session.want(Kind::Route, names(&["outbound"]), known(&[]));
+        let _ = session.want(Kind::Route, names(&["outbound"]), || known(&[]));
         assert!(session.receive(response(Kind::Cluster)).is_err());
     }
 }

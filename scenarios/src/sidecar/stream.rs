@@ -164,8 +164,8 @@ impl Subscriber<'_> {
 
 impl Asked {
     fn want(&mut self, kind: Kind, known: &Known) -> Result<()> {
-        let (wanted, versions) = (known.wanted(kind), known.versions(kind));
-        match self.session.want(kind, wanted, versions) {
+        let versions = || known.versions(kind);
+        match self.session.want(kind, known.wanted(kind), versions) {
             Some(request) => self.requests.send(request).context("no requests are taken"),
             None => Ok(()),
         }

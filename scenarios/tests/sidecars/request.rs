@@ -70,7 +70,10 @@ pub(crate) async fn refused_as_by_envoy() -> Result<()> {
     none.is(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream")?;
     let request = Request::get("/hello").body(Empty::<Bytes>::new())?;
     let nobody = ask(world.client.outbound, request).await?;
-    nobody.is(StatusCode::BAD_REQUEST, "")
+    nobody.is(StatusCode::BAD_REQUEST, "")?;
+    let request = Request::connect(format!("{APP}:80")).body(Empty::<Bytes>::new())?;
+    let tunnel = ask(world.client.outbound, request).await?;
+    tunnel.is(StatusCode::NOT_FOUND, "")
 }
 
 pub(crate) async fn a_loss_is_a_loss() -> Result<()> {

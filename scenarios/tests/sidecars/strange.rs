@@ -53,7 +53,7 @@ pub(crate) async fn is_refused() -> Result<()> {
     };
     let (kind, nonce, why) = tokio::time::timeout(LONG, refusal).await??;
     ensure!(
-        (kind.as_str(), nonce.as_str()) == (Kind::Listener.url(), "1"),
+        (kind == Kind::Listener.url(), nonce.as_str()) == (true, "1"),
         "{kind} {nonce}"
     );
     ensure!(why.starts_with("mesh: "), "{why}");
@@ -119,8 +119,8 @@ fn answer(request: &DeltaDiscoveryRequest) -> Option<DeltaDiscoveryResponse> {
         return None;
     }
     let resources = match &request.type_url {
-        url if url == Kind::Listener.url() => vec![mesh_listener(), outbound_listener()],
-        url if url == Kind::Route.url() => vec![no_routes("outbound")],
+        url if *url == Kind::Listener.url() => vec![mesh_listener(), outbound_listener()],
+        url if *url == Kind::Route.url() => vec![no_routes("outbound")],
         _ => Vec::new(),
     };
     let resources = resources.iter().map(|resource| Resource {
