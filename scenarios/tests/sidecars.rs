@@ -54,6 +54,14 @@ fn main() -> ExitCode {
             "what_is_withdrawn_is_gone",
             configuration::withdrawn_is_gone,
         ),
+        trial(
+            "what_stays_is_not_disturbed",
+            configuration::what_stays_is_not_disturbed,
+        ),
+        trial(
+            "who_is_no_longer_believed_is_not_asked",
+            identity::no_longer_believed,
+        ),
         trial("what_is_not_understood_is_refused", strange::is_refused),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()

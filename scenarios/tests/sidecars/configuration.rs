@@ -7,7 +7,7 @@ use discovery::model::ServiceKey;
 use http::StatusCode;
 use scenarios::probe::eventually;
 
-use crate::world::{APP_PORT, LONG, World, endpoint, service};
+use crate::world::{APP_PORT, BYTES_PORT, LONG, World, endpoint, service};
 
 const APP: &str = "outbound|80||app.sample.svc.cluster.local";
 
@@ -84,5 +84,33 @@ pub(crate) async fn withdrawn_is_gone() -> Result<()> {
         services.extend(kept);
     });
     world.ask_until("app.sample", StatusCode::OK).await?;
+    Ok(())
+}
+
+/// A cluster that changes around an endpoint leaves its connections alone.
+pub(crate) async fn what_stays_is_not_disturbed() -> Result<()> {
+    let world = World::start().await?;
+    world.ask_until("app.sample", StatusCode::OK).await?;
+    let pod = |name, port| endpoint(world.slice, "server", name, port);
+    let endpoints = vec![pod("second", BYTES_PORT), pod("server", APP_PORT)];
+    world.change(|services| services.extend([service("app", true, endpoints)]));
+    let status = world.client.sidecar.status();
+    let lines = |field: &str| {
+        let page = status.clusters();
+        let lines = page.lines().filter(|line| line.starts_with(APP));
+        let lines = lines.filter(|line| line.contains(field));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("the second is there", LONG, async || {
+        ensure!(lines("::weight::").len() == 2, "{}", status.clusters());
+        Ok(())
+    })
+    .await?;
+    let connections = lines("::cx_total::");
+    let first = format!(":{APP_PORT}::cx_total::1");
+    ensure!(
+        connections.iter().any(|line| line.ends_with(&first)),
+        "{connections:?}"
+    );
     Ok(())
 }

@@ -19,14 +19,31 @@ use crate::world::{APP_PORT, LONG, SERVER, World, ask, endpoint, service, touch_
 pub(crate) async fn a_wrong_one_is_refused() -> Result<()> {
     let world = World::start().await?;
     let answer = world.ask("impostor.sample", "/hello").await?;
-    let begin = "upstream connect error or disconnect/reset before headers. reset reason: \
-        remote connection failure, transport failure reason: ";
     ensure!(
-        answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.text.starts_with(begin),
+        answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.text.starts_with(UNVERIFIED),
         "{answer:?}"
     );
     // The same address under its own name.
     world.ask_until("app.sample", StatusCode::OK).await?;
+    Ok(())
+}
+
+/// A connection that stands from when its other end was believed is not used any more.
+pub(crate) async fn no_longer_believed() -> Result<()> {
+    let world = World::start().await?;
+    world.ask_until("app.sample", StatusCode::OK).await?;
+    let other = endpoint(world.slice, "other", "impostor", APP_PORT);
+    let server = endpoint(world.slice, "server", "server", APP_PORT);
+    let services = [
+        service("app", true, vec![other]),
+        // The pod still answers at that port.
+        service("still", true, vec![server]),
+    ];
+    world.change(|all| all.extend(services));
+    let refused = StatusCode::SERVICE_UNAVAILABLE;
+    let refused = world.ask_until("app.sample", refused).await?;
+    ensure!(refused.text.starts_with(UNVERIFIED), "{refused:?}");
+    world.ask_until("still.sample", StatusCode::OK).await?;
     Ok(())
 }
 
@@ -105,3 +122,6 @@ async fn leaf(world: &World) -> Result<Vec<u8>> {
     let seen = ClientCertificate::parse(header)?;
     Ok(seen.chain.first().context("no leaf")?.to_vec())
 }
+
+const UNVERIFIED: &str = "upstream connect error or disconnect/reset before headers. reset \
+    reason: remote connection failure, transport failure reason: ";
