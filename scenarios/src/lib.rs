@@ -42,6 +42,8 @@ pub mod crowd;
 
 pub mod recorder;
 
+pub mod sidecar;
+
 pub mod audit;
 
 pub mod dial;

@@ -10,6 +10,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Command,
+    str::FromStr,
 };
 
 use anyhow::{Context, Result, bail};
@@ -24,17 +25,42 @@ pub struct Peers {
     pub kube: PathBuf,
     /// etcd.
     pub etcd: PathBuf,
-    /// Envoy.
-    pub envoy: PathBuf,
+    /// Envoy, or why there is none: [`Peers::envoy`].
+    envoy: Result<PathBuf, Missing>,
+    /// What stands beside applications, where a workload does not say it itself.
+    pub sidecars: Sidecars,
     /// Our own command.
     pub isthmus: PathBuf,
     /// What runs inside application pods: `world-app`.
     pub app: PathBuf,
 }
 
+/// What stands beside applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sidecars {
+    /// Real Envoys.
+    Envoy,
+    /// Our own small ones ([`crate::sidecar`]).
+    Builtin,
+}
+
 /// Why a world of real parts cannot stand on this machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Missing(String);
+
+impl std::error::Error for Missing {}
+
+impl FromStr for Sidecars {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "envoy" => Ok(Self::Envoy),
+            "builtin" => Ok(Self::Builtin),
+            other => bail!("`{other}` is no kind of sidecar: envoy or builtin"),
+        }
+    }
+}
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,23 +70,40 @@ impl fmt::Display for Missing {
 
 impl Peers {
     /// Finds or makes every part. `app` and `isthmus` are the programs of this
-    /// workspace.
+    /// workspace. Without a wish for `sidecars` they are Envoys where there is one.
     ///
     /// # Errors
-    /// With the reason when this machine cannot have a part.
-    pub fn find(app: &Path, isthmus: &Path) -> Result<Self, Missing> {
+    /// With the reason when this machine cannot have a part that is needed.
+    pub fn find(app: &Path, isthmus: &Path, sidecars: Option<Sidecars>) -> Result<Self, Missing> {
         check_machine()?;
         let part = |part: Part| {
             part.find()
                 .map_err(|error| Missing(format!("{}: {error:#}", part.name)))
         };
+        let envoy = part(ENVOY);
+        let sidecars = match (sidecars, &envoy) {
+            (Some(Sidecars::Envoy), Err(missing)) => return Err(missing.clone()),
+            (None, Err(missing)) if required() => return Err(missing.clone()),
+            (Some(wish), _) => wish,
+            (None, Ok(_)) => Sidecars::Envoy,
+            (None, Err(_)) => Sidecars::Builtin,
+        };
         Ok(Self {
             etcd: part(ETCD)?,
-            envoy: part(ENVOY)?,
+            envoy,
+            sidecars,
             kube: part(KUBERNETES)?,
             isthmus: isthmus.to_owned(),
             app: app.to_owned(),
         })
+    }
+
+    /// Envoy.
+    ///
+    /// # Errors
+    /// With the reason when this machine has none.
+    pub fn envoy(&self) -> Result<&Path, Missing> {
+        self.envoy.as_deref().map_err(Clone::clone)
     }
 }
 

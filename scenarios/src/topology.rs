@@ -99,7 +99,7 @@ pub struct Workload {
 /// What runs in a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// The application, answering with its version, behind an Envoy.
+    /// The application, answering with its version, behind a sidecar.
     Hello {
         /// What it calls itself.
         version: &'static str,
@@ -109,7 +109,7 @@ pub enum Role {
         /// What it calls itself.
         version: &'static str,
     },
-    /// An Envoy that the test's clients call through.
+    /// A sidecar that the test's clients call through.
     Client,
     /// Our east-west gateway, with a second leg on the wan.
     Gateway,

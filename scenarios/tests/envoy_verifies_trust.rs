@@ -20,6 +20,7 @@ const CLIENT: &str = "spiffe://mesh.example/ns/sample/sa/client";
 const ADDRESS: &str = "127.0.0.1:8443";
 
 pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> Result<()> {
+    peers.envoy()?;
     let world = scene.insert(World::start(peers, &[]).await?);
     let home = world.run().directory();
     for root in ["root", "stranger"] {
@@ -103,7 +104,7 @@ async fn start_envoy(world: &World, peers: &Peers, leaf: &Path) -> Result<Proces
         "1",
         "--disable-hot-restart",
     ];
-    let envoy = Program::new("envoy", &peers.envoy, arguments);
+    let envoy = Program::new("envoy", peers.envoy()?, arguments);
     let mut envoy = Process::start(envoy, world.desk(), world.run().logs().join("envoy.log"))?;
     eventually("Envoy is ready", Duration::from_secs(20), async || {
         envoy.check()?;

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use futures::FutureExt;
 use libtest_mimic::{Completion, Failed, Trial};
 use scenarios::{
-    peers::{Peers, required},
+    peers::{Missing, Peers, Sidecars, required},
     process::tail,
     report::Report,
     world::World,
@@ -27,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Clone)]
 pub(crate) struct Stage {
     keep: bool,
+    sidecars: Option<Sidecars>,
     isthmus: Arc<OnceLock<Result<PathBuf, String>>>,
 }
 
@@ -34,9 +35,10 @@ pub(crate) struct Stage {
 pub(crate) type Scene = Option<World>;
 
 impl Stage {
-    pub(crate) fn new(keep: bool) -> Self {
+    pub(crate) fn new(keep: bool, sidecars: Option<Sidecars>) -> Self {
         Self {
             keep,
+            sidecars,
             isthmus: Arc::default(),
         }
     }
@@ -59,7 +61,8 @@ impl Stage {
             .isthmus
             .get_or_init(|| build_isthmus().map_err(|e| format!("{e:#}")));
         let isthmus = isthmus.as_ref().map_err(Failed::from)?;
-        let peers = match Peers::find(Path::new(env!("CARGO_BIN_EXE_world-app")), isthmus) {
+        let app = Path::new(env!("CARGO_BIN_EXE_world-app"));
+        let peers = match Peers::find(app, isthmus, self.sidecars) {
             Ok(peers) => peers,
             Err(missing) if required() => return Err(missing.to_string().into()),
             Err(missing) => return Ok(Completion::ignored_with(missing)),
@@ -69,6 +72,10 @@ impl Stage {
         let told = thread::spawn(move || tell(name, keep, &peers, story)).join();
         match told {
             Ok(Ok(())) => Ok(Completion::Completed),
+            // A part that only this story needs.
+            Ok(Err(error)) if error.is::<Missing>() && !required() => {
+                Ok(Completion::ignored_with(error))
+            }
             Ok(Err(error)) => Err(format!("{error:#}").into()),
             Err(_) => Err("the stage itself panicked".into()),
         }

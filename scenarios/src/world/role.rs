@@ -15,7 +15,7 @@ use super::{
     objects::{DISCOVERY, DISCOVERY_NAMESPACE},
 };
 use crate::{
-    peers::Peers,
+    peers::{Peers, Sidecars},
     process::Program,
     topology::{
         APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, MESH_PORT, OUTBOUND_PORT, Role,
@@ -25,6 +25,10 @@ use crate::{
 
 /// Where discovery stands in every cluster, as a service address would.
 pub const DISCOVERY_ADDRESS: Ipv4Addr = pod_address(3);
+
+/// The label of a workload that says what its sidecars are, `envoy` or `builtin`, whatever
+/// the world's are.
+pub const SIDECAR_LABEL: &str = "scenarios.isthmus.io/sidecar";
 
 /// A pod as its programs see it.
 #[derive(Debug)]
@@ -111,7 +115,7 @@ impl Seat<'_> {
         )
     }
 
-    /// An Envoy that is ready when it has `listener`.
+    /// A sidecar that is ready when it has `listener`.
     fn sidecar(&self, listener: &str) -> Result<Outfit> {
         let discovery = self.plan.identity(DISCOVERY_NAMESPACE, DISCOVERY);
         let bootstrap = Bootstrap {
@@ -125,21 +129,8 @@ impl Seat<'_> {
             identity: &discovery,
         };
         let file = self.write("envoy.json", &bootstrap.value())?;
-        let envoy = Program::new(
-            "envoy",
-            &self.peers.envoy,
-            [
-                "--config-path",
-                &file.display().to_string(),
-                "--concurrency",
-                "1",
-                "--disable-hot-restart",
-                "--log-level",
-                "warning",
-            ],
-        );
         Ok(Outfit {
-            programs: vec![envoy],
+            programs: vec![self.sidecar_program(&file)?],
             checks: vec![
                 Check::of(ADMIN_PORT, "/ready"),
                 Check {
@@ -147,6 +138,29 @@ impl Seat<'_> {
                     ..Check::of(ADMIN_PORT, "/listeners")
                 },
             ],
+        })
+    }
+
+    /// An Envoy or one of our own, as the workload's label or the world says; both take
+    /// one bootstrap and answer the same admin pages.
+    fn sidecar_program(&self, bootstrap: &Path) -> Result<Program> {
+        let bootstrap = bootstrap.display().to_string();
+        let kind = match self.workload.labels.get(SIDECAR_LABEL) {
+            Some(kind) => kind.parse()?,
+            None => self.peers.sidecars,
+        };
+        let arguments = ["--config-path", &bootstrap];
+        Ok(match kind {
+            Sidecars::Builtin => {
+                let arguments = [&["sidecar"], &arguments[..]].concat();
+                Program::new("sidecar", &self.peers.app, arguments)
+            }
+            Sidecars::Envoy => {
+                let own = ["--concurrency", "1", "--disable-hot-restart"];
+                let quiet = ["--log-level", "warning"];
+                let arguments = [&arguments[..], &own, &quiet].concat();
+                Program::new("envoy", self.peers.envoy()?, arguments)
+            }
         })
     }
 

@@ -6,6 +6,7 @@ mod dial;
 mod hello;
 mod record;
 mod requests;
+mod sidecar;
 mod transfer;
 mod witness;
 
@@ -25,6 +26,8 @@ enum Command {
     TlsDial(dial::Args),
     /// Subscribes to endpoints as a sidecar does, and tells each that comes or goes.
     Record(record::Args),
+    /// A sidecar in the place of an Envoy.
+    Sidecar(sidecar::Args),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,5 +38,6 @@ async fn main() -> Result<()> {
         Command::Transfer(args) => transfer::run(args).await,
         Command::TlsDial(args) => dial::run(args).await,
         Command::Record(args) => record::run(args).await,
+        Command::Sidecar(args) => sidecar::run(args).await,
     }
 }
