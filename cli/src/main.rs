@@ -5,6 +5,7 @@
 //!        ┌────────────┼────────────┐
 //!     eastwest    discovery      trust        one file per role: read, validate, run
 //!        └──── config_file, admin ─┘
+//!                    demo                     all of them, on this machine
 //! ```
 //!
 //! This crate owns what belongs to a process: arguments, logging, signals, and the HTTP pages
@@ -16,6 +17,8 @@ use clap::{Parser, Subcommand};
 
 mod admin;
 mod config_file;
+#[cfg(feature = "demo")]
+mod demo;
 #[cfg(feature = "discovery")]
 mod discovery;
 #[cfg(feature = "eastwest")]
@@ -45,9 +48,24 @@ enum Command {
     /// discovery/examples/discovery.yaml.
     #[cfg(feature = "discovery")]
     Discovery(config_file::ConfigFile),
+    /// Bring up two clusters in one mesh on this machine, to play with.
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     /// Make, show and serve certificates.
     #[cfg(feature = "trust")]
     Trust(trust::Args),
+}
+
+impl Command {
+    /// The demo has a log of its own: its screen is for people.
+    fn logs_to_stderr(&self) -> bool {
+        match self {
+            #[cfg(feature = "demo")]
+            Self::Demo(_) => false,
+            #[cfg(any(feature = "eastwest", feature = "discovery", feature = "trust"))]
+            _ => true,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -55,7 +73,9 @@ fn main() -> ExitCode {
         with_parent,
         command,
     } = Arguments::parse();
-    logging::start();
+    if command.logs_to_stderr() {
+        logging::start();
+    }
     if let Some(parent) = with_parent
         && let Err(error) = process::end_with(parent)
     {
@@ -67,6 +87,8 @@ fn main() -> ExitCode {
         Command::Eastwest(file) => eastwest::run(&file),
         #[cfg(feature = "discovery")]
         Command::Discovery(file) => discovery::run(&file),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(args),
         #[cfg(feature = "trust")]
         Command::Trust(args) => {
             process::run(process::Threads::One, |cancel| trust::run(args, cancel))

@@ -37,7 +37,13 @@ mod token;
 mod validate;
 mod write;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use discovery::serve::kube::Rhythm;
@@ -65,6 +71,8 @@ pub struct ApiServerConfig {
     pub name: String,
     /// Where to listen; port 0 for any.
     pub address: SocketAddr,
+    /// Further addresses that its certificate is good for.
+    pub names: Vec<IpAddr>,
     /// Who runs pods; without one they stay pending.
     pub kubelet: Option<Arc<dyn Kubelet>>,
     /// Labels of the kubelet's node, as its region and zone.
@@ -115,6 +123,7 @@ impl ApiServerConfig {
         Self {
             name: name.to_owned(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            names: Vec::new(),
             kubelet: None,
             node_labels: BTreeMap::new(),
             history: 1000,
@@ -133,7 +142,8 @@ impl ApiServer {
         let listener = listener.with_context(|| format!("cannot listen on {}", config.address))?;
         let address = listener.local_addr()?;
         let url = format!("https://{address}");
-        let identity = pki::issue(&config.name, &[address.ip()])?;
+        let names = [&[address.ip()][..], &config.names].concat();
+        let identity = pki::issue(&config.name, &names)?;
         let admin = format!("admin-{}", admit::uid());
         let kubeconfig = Kubeconfig {
             cluster: config.name.clone(),

@@ -48,6 +48,8 @@ pub mod audit;
 
 pub mod dial;
 
+pub mod metric;
+
 pub mod probe;
 
 pub mod envoy;
@@ -57,3 +59,5 @@ pub mod witness;
 pub mod expect;
 
 pub mod report;
+
+pub mod demo;

@@ -89,6 +89,12 @@ impl Load {
     }
 }
 
+impl FromIterator<Answer> for Answers {
+    fn from_iter<I: IntoIterator<Item = Answer>>(answers: I) -> Self {
+        Self(answers.into_iter().collect())
+    }
+}
+
 impl Answers {
     /// What became of `count` requests that `pod` sends to `host`, so many at once.
     /// One at a time, a balancer that looks at load (Envoy's least request) sees

@@ -1,6 +1,10 @@
 //! Worlds on loopback: without root, a slice of 127/8 for each cluster, and wires between
 //! them that can be slow, silent, or cut.
 
+pub mod cluster;
+
+pub mod host;
+
 pub mod slice;
 
 pub mod wire;

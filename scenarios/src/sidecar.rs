@@ -131,6 +131,13 @@ impl Sidecar {
         self.status.clone()
     }
 
+    /// Begins the end: requests are still taken, and each HTTP/1 connection closes with its
+    /// next answer, so that clients go elsewhere without losing any (what an Envoy does when
+    /// it drains).
+    pub fn drain(&self) {
+        self.owner.drain();
+    }
+
     /// Waits until all has ended, after the token was cancelled.
     pub async fn join(self) {
         self.owner.join().await;

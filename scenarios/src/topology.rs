@@ -72,6 +72,15 @@ impl ClusterPlan {
         format!("{}-node", self.name)
     }
 
+    /// The labels by which its node says where it is.
+    #[must_use]
+    pub fn node_labels(&self) -> BTreeMap<String, String> {
+        labels(&[
+            ("topology.kubernetes.io/region", self.region),
+            ("topology.kubernetes.io/zone", self.zone),
+        ])
+    }
+
     /// `spiffe://<trust domain>/ns/<namespace>/sa/<account>`.
     #[must_use]
     pub fn identity(&self, namespace: &str, account: &str) -> String {

@@ -38,6 +38,18 @@ impl ClientCertificate {
         Ok(found)
     }
 
+    /// Who signed each member of the chain, leaf first: subjects, as certificates write them.
+    ///
+    /// # Errors
+    /// When a certificate cannot be read.
+    pub fn issuers(&self) -> Result<Vec<String>> {
+        let issuer = |member: &CertificateDer<'_>| {
+            let (_, parsed) = X509Certificate::from_der(member)?;
+            anyhow::Ok(parsed.issuer().to_string())
+        };
+        self.chain.iter().map(issuer).collect()
+    }
+
     /// Whether the leaf is signed by `issuer`, and the chain presents it.
     ///
     /// # Errors

@@ -6,7 +6,9 @@
 pub mod api;
 pub mod bootstrap;
 pub mod cluster;
+pub mod config;
 pub mod control_plane;
+pub mod furniture;
 pub mod kubeconfig;
 pub mod mount;
 pub mod objects;

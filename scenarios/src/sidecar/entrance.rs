@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::conn::auto::Builder};
 use tokio::{
@@ -94,9 +94,14 @@ impl Entrance {
         let client = client.filter(|_| http.tells_client);
         let service = service_fn(|request: Request<Incoming>| {
             let picture = Arc::clone(&self.pictures.borrow());
-            let (http, client) = (http.clone(), client.clone());
+            let (http, client, owner) = (http.clone(), client.clone(), self.owner.clone());
             async move {
-                let answer = exchange::answer(request, &picture, &http, client.as_ref()).await;
+                let closable = request.version() < Version::HTTP_2;
+                let mut answer = exchange::answer(request, &picture, &http, client.as_ref()).await;
+                if closable && owner.is_draining() {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
                 Ok::<_, Infallible>(answer)
             }
         });

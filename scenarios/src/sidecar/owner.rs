@@ -10,6 +10,7 @@ pub(super) struct Owner {
     tasks: TaskTracker,
     cancel: CancellationToken,
     span: Span,
+    drain: CancellationToken,
 }
 
 impl Owner {
@@ -18,6 +19,7 @@ impl Owner {
             tasks: TaskTracker::new(),
             cancel,
             span,
+            drain: CancellationToken::new(),
         }
     }
 
@@ -32,7 +34,18 @@ impl Owner {
             tasks: self.tasks.clone(),
             cancel: self.cancel.child_token(),
             span: self.span.clone(),
+            drain: self.drain.clone(),
         }
+    }
+
+    /// Lets every HTTP/1 connection end with its next answer.
+    pub(super) fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Whether connections shall end with their next answer.
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
     }
 
     /// Ends its tasks.

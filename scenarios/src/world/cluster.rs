@@ -11,9 +11,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::{
-    core::v1::{ConfigMap, Namespace, Node, Pod as PodObject, Secret, Service, ServiceAccount},
+    core::v1::{Node, Pod as PodObject, Secret, Service},
     discovery::v1::EndpointSlice,
-    rbac::v1::{ClusterRole, ClusterRoleBinding, Role as RbacRole, RoleBinding},
 };
 use serde_json::json;
 
@@ -21,8 +20,9 @@ use super::{
     Wan,
     api::Api,
     control_plane::{ControlPlane, Places},
+    furniture::{self, ACCOUNTS},
     kubeconfig::Kubeconfig,
-    objects::{self, DISCOVERY, DISCOVERY_NAMESPACE, READER},
+    objects,
     pod::{Host, Pod},
     role,
 };
@@ -92,32 +92,12 @@ impl Cluster {
             addresses: Addresses::default(),
             made: BTreeMap::new(),
         };
-        cluster.furnish().await?;
-        Ok(cluster)
-    }
-
-    async fn furnish(&self) -> Result<()> {
-        let (api, plan) = (self.api(), &self.plan);
-        let network = json!({ "topology.istio.io/network": plan.network });
-        for (name, labels) in [
-            (SYSTEM_NAMESPACE, network),
-            (DISCOVERY_NAMESPACE, json!({})),
-            ("sample", json!({})),
-        ] {
-            api.create::<Namespace>(objects::namespace(name, &labels))
-                .await?;
-        }
-        for (namespace, name) in ACCOUNTS.iter().chain(&[(SYSTEM_NAMESPACE, READER)]) {
-            api.create::<ServiceAccount>(objects::account(namespace, name))
-                .await?;
-        }
-        api.create::<Node>(objects::node(plan)).await?;
-        api.create::<ConfigMap>(objects::mesh_config(plan)).await?;
-        api.create::<ClusterRole>(objects::reader_role()).await?;
-        api.create::<ClusterRoleBinding>(objects::reader_binding())
+        furniture::bring(cluster.api(), &cluster.plan).await?;
+        cluster
+            .api()
+            .create::<Node>(objects::node(&cluster.plan))
             .await?;
-        api.create::<RbacRole>(objects::registry_role()).await?;
-        api.create::<RoleBinding>(objects::registry_binding()).await
+        Ok(cluster)
     }
 
     /// The plan.
@@ -238,11 +218,7 @@ impl Cluster {
     /// # Errors
     /// When the API refuses.
     pub async fn reader_kubeconfig(&self, anchor: &str) -> Result<String> {
-        let api = self.api();
-        api.create::<Secret>(objects::token_anchor(anchor)).await?;
-        let secrets: kube::Api<Secret> = kube::Api::namespaced(api.client(), SYSTEM_NAMESPACE);
-        let bound = secrets.get(anchor).await?;
-        let token = api.token(SYSTEM_NAMESPACE, READER, Some(&bound)).await?;
+        let token = furniture::bound_token(self.api(), anchor).await?;
         self.kubeconfig(token).yaml()
     }
 
@@ -443,15 +419,6 @@ fn node(plan: &ClusterPlan, run: &str, wan: &Wan) -> Result<(Netns, Bridge)> {
     )?;
     Ok((node, bridge))
 }
-
-/// Every account that a workload of these worlds runs as.
-const ACCOUNTS: &[(&str, &str)] = &[
-    (DISCOVERY_NAMESPACE, DISCOVERY),
-    (SYSTEM_NAMESPACE, GATEWAY),
-    ("sample", "client"),
-    ("sample", "helloworld"),
-    ("sample", "other"),
-];
 
 const AGENT_LIMIT: Duration = Duration::from_secs(15);
 const TERMINATION: Duration = Duration::from_secs(30);

@@ -137,10 +137,7 @@ pub fn node(plan: &ClusterPlan) -> Value {
         "kind": "Node",
         "metadata": {
             "name": plan.node_name(),
-            "labels": {
-                "topology.kubernetes.io/region": plan.region,
-                "topology.kubernetes.io/zone": plan.zone,
-            },
+            "labels": plan.node_labels(),
         },
         "spec": { "podCIDR": POD_RANGE, "podCIDRs": [POD_RANGE] },
     })

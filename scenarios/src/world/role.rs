@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     bootstrap::{ADMIN_PORT, Bootstrap},
+    config::{GatewayListen, Site},
     mount,
     objects::{DISCOVERY, DISCOVERY_NAMESPACE},
 };
@@ -18,8 +19,8 @@ use crate::{
     peers::{Peers, Sidecars},
     process::Program,
     topology::{
-        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, MESH_PORT, OUTBOUND_PORT, Role,
-        SYSTEM_NAMESPACE, Workload, XDS_PORT, pod_address,
+        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, MESH_PORT, OUTBOUND_PORT, Role, Workload,
+        XDS_PORT, pod_address,
     },
 };
 
@@ -182,49 +183,33 @@ impl Seat<'_> {
     }
 
     fn discovery_config(&self) -> Value {
-        json!({
-            "cluster": self.plan.name,
-            "trustDomain": self.plan.trust_domain,
-            "systemNamespace": SYSTEM_NAMESPACE,
-            "clusterDomain": "cluster.local",
-            "kubeconfig": self.kubeconfig_volume().join("config"),
-            "exports": "marked",
-            "tls": { "directory": leaf_directory(self.cluster, DISCOVERY) },
-            "listen": {
-                "xds": format!("0.0.0.0:{XDS_PORT}"),
-                "debug": format!("0.0.0.0:{DISCOVERY_DEBUG_PORT}"),
-            },
-            "gateways": [{ "namespace": SYSTEM_NAMESPACE, "serviceAccount": GATEWAY }],
-            "state": { "directory": state_directory(self.directory) },
-        })
+        let kubeconfig = self.kubeconfig_volume().join("config");
+        let debug = (Ipv4Addr::UNSPECIFIED, DISCOVERY_DEBUG_PORT).into();
+        let xds = (Ipv4Addr::UNSPECIFIED, XDS_PORT).into();
+        self.site(xds).discovery(&kubeconfig, debug)
     }
 
     fn gateway_config(&self) -> Value {
-        json!({
-            "cluster": self.plan.name,
-            "network": self.plan.network,
-            "node": {
-                "pod": self.pod,
-                "namespace": self.workload.namespace,
-                "address": self.address,
-                "workload": self.workload.name,
-            },
-            "listen": {
-                "mesh": format!("0.0.0.0:{MESH_PORT}"),
-                "readiness": "0.0.0.0:15021",
-                "metrics": "0.0.0.0:15020",
-                "debug": "127.0.0.1:15000",
-            },
-            "source": {
-                "xds": {
-                    "address": format!("{DISCOVERY_ADDRESS}:{XDS_PORT}"),
-                    "identity": self.plan.identity(DISCOVERY_NAMESPACE, DISCOVERY),
-                    "tls": { "directory": leaf_directory(self.cluster, GATEWAY) },
-                },
-            },
-            "state": { "directory": state_directory(self.directory) },
-            "accessLog": true,
-        })
+        let everywhere = |port| (Ipv4Addr::UNSPECIFIED, port).into();
+        let listen = GatewayListen {
+            mesh: everywhere(MESH_PORT),
+            readiness: everywhere(15021),
+            metrics: everywhere(15020),
+            debug: (Ipv4Addr::LOCALHOST, 15000).into(),
+        };
+        let xds = (DISCOVERY_ADDRESS, XDS_PORT).into();
+        self.site(xds)
+            .gateway(self.pod, self.address.into(), &listen)
+    }
+
+    fn site(&self, xds: SocketAddr) -> Site {
+        Site {
+            plan: self.plan.clone(),
+            cluster: self.cluster.to_owned(),
+            directory: self.directory.to_owned(),
+            xds,
+            on_loopback: false,
+        }
     }
 
     fn kubeconfig_volume(&self) -> PathBuf {

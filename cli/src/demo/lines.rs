@@ -1,0 +1,138 @@
+//! The demo where there is no terminal: a line a second, or JSON for programs.
+
+use std::{io::stdin, thread, time::Duration};
+
+use anyhow::Result;
+use scenarios::demo::{Mesh, Picture, Play, picture::ClusterView};
+use serde_json::json;
+use tokio::{sync::mpsc, time::interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{playing::Playing, screen::Guide};
+
+/// Tells until cancelled.
+pub(super) async fn tell(
+    mesh: &mut Mesh,
+    guide: &Guide,
+    as_json: bool,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    if !as_json {
+        println!("{}", invitation(guide));
+    }
+    let mut pace = interval(EVERY);
+    let mut playing = Playing::default();
+    let mut typed = typed();
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            Some(play) = typed.recv() => playing.play(play, mesh).await,
+            _ = pace.tick() => {}
+        }
+        playing.tend(mesh).await;
+        let picture = mesh.picture(playing.event()).await;
+        match as_json {
+            true => println!("{}", json!(picture)),
+            false => println!("{}", line(&picture)),
+        }
+    }
+}
+
+/// Plays whose keys are typed as lines. Its thread ends with the process: a read of standard
+/// input cannot be called off.
+fn typed() -> mpsc::Receiver<Play> {
+    let (sender, plays) = mpsc::channel(8);
+    thread::spawn(move || {
+        for line in stdin().lines() {
+            let Ok(line) = line else { return };
+            let play = line.trim().chars().next().and_then(Play::of_key);
+            if let Some(play) = play
+                && sender.blocking_send(play).is_err()
+            {
+                return;
+            }
+        }
+    });
+    plays
+}
+
+fn invitation(guide: &Guide) -> String {
+    let plays = guide.plays.iter().map(|(play, command)| {
+        let (key, title, watch) = (play.key(), play.title(), play.watch());
+        let command = command.iter().map(|command| format!(", or: {command}"));
+        let command: String = command.collect();
+        format!("{title}\n    type {key}{command}\n    watch: {watch}\n")
+    });
+    let plays: String = plays.collect();
+    format!(
+        "try:\n\n{plays}\nkubeconfigs and logs: {}\n",
+        guide.directory
+    )
+}
+
+/// One moment on one line.
+fn line(picture: &Picture) -> String {
+    let clusters: Vec<String> = picture.clusters.iter().map(cluster).collect();
+    let event = picture.event.iter().map(|event| format!("  ! {event}"));
+    let event: String = event.collect();
+    format!(
+        "{:>5} s  {}{event}",
+        picture.at_ms / 1000,
+        clusters.join("  |  ")
+    )
+}
+
+fn cluster(cluster: &ClusterView) -> String {
+    let all = cluster.calls.last.len().max(1);
+    let split = cluster.calls.split();
+    let split = split
+        .iter()
+        .map(|(who, count)| format!("{who} {} %", 100 * count / all));
+    let split: Vec<String> = split.collect();
+    let peers = cluster
+        .peers
+        .iter()
+        .map(|peer| format!(" {} {}", peer.cluster, peer.state));
+    let peers: String = peers.collect();
+    format!(
+        "{}: {}, {} lost;{peers}",
+        cluster.name,
+        split.join(" "),
+        cluster.calls.lost
+    )
+}
+
+const EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use scenarios::demo::picture::{CallsView, PeerView};
+
+    use super::*;
+
+    #[test]
+    fn a_moment_is_one_line() {
+        let calls = CallsView {
+            last: ["v1", "v2", "v2", "-"].map(str::to_owned).into(),
+            lost: 1,
+            ..CallsView::default()
+        };
+        let peer = PeerView {
+            cluster: "c2".to_owned(),
+            state: "stale".to_owned(),
+            ..PeerView::default()
+        };
+        let picture = Picture {
+            at_ms: 2500,
+            clusters: vec![ClusterView {
+                name: "c1".to_owned(),
+                calls,
+                peers: vec![peer],
+                ..ClusterView::default()
+            }],
+            event: Some("frozen".to_owned()),
+        };
+        let expected = "    2 s  c1: - 25 % v1 25 % v2 50 %, 1 lost; c2 stale  ! frozen";
+        assert_eq!(line(&picture), expected);
+    }
+}
