@@ -11,8 +11,8 @@ use scenarios::{
 };
 
 use super::{
-    pages::{comes_back, gateway, is_kept, remembers},
-    traffic::{Away, Step, Traffic},
+    pages::{comes_back, dies, gateway, is_kept, remembers},
+    traffic::{Step, Traffic},
 };
 use crate::{
     newcomer,
@@ -44,10 +44,7 @@ async fn discovery_dies(
     let begun = SystemTime::now();
     report.when("c1's discovery is killed, and started again after a second");
     let discovery = world.cluster_mut("c1").pod_mut(DISCOVERY)?;
-    discovery.kill();
-    tokio::time::sleep(AWAY).await;
-    let started = SystemTime::now();
-    let ready = Took(comes_back(discovery).await?.duration_since(started)?);
+    let (_, ready) = dies(discovery).await?;
     let age = remembers(world, "c1", "c2", dead).await?;
     report.then(&format!(
         "it is ready after {ready}, and remembers c2 of {age} ago"
@@ -71,12 +68,7 @@ async fn gateway_dies(world: &mut World, setting: &Setting, report: &Report) -> 
     let begun = SystemTime::now();
     report.when("c2's gateway is killed, and started again after a second");
     let pod = world.cluster_mut("c2").pod_mut(GATEWAY)?;
-    let killed = SystemTime::now();
-    pod.kill();
-    tokio::time::sleep(AWAY).await;
-    let started = SystemTime::now();
-    let back = comes_back(pod).await?;
-    let ready = Took(back.duration_since(started)?);
+    let (away, ready) = dies(pod).await?;
     let told = Took(newcomer::arrives(world, setting, "late-2").await?);
     report.then(&format!(
         "it is ready after {ready}; a sidecar that starts now has every endpoint after {told}"
@@ -87,7 +79,7 @@ async fn gateway_dies(world: &mut World, setting: &Setting, report: &Report) -> 
         promise: "it serves its last table at once; a new sidecar gets every endpoint",
         begun,
         ended: SystemTime::now(),
-        away: Some(Away { killed, back }),
+        away: Some(away),
         measured: format!("ready after {ready}; new sidecar told after {told}"),
     })
 }
@@ -103,13 +95,8 @@ async fn all_die(
     world.cluster_mut("c1").pod_mut(DISCOVERY)?.kill();
     world.cluster_mut("c2").pod_mut(DISCOVERY)?.kill();
     let pod = world.cluster_mut("c2").pod_mut(GATEWAY)?;
-    let killed = SystemTime::now();
-    pod.kill();
-    tokio::time::sleep(AWAY).await;
-    let started = SystemTime::now();
-    let back = comes_back(pod).await?;
-    let ready = Took(back.duration_since(started)?);
-    let age = table_is_remembered(world, killed).await?;
+    let (away, ready) = dies(pod).await?;
+    let age = table_is_remembered(world, away.killed).await?;
     report.then(&format!(
         "it is ready after {ready}, with a table of {age} ago"
     ));
@@ -143,7 +130,7 @@ async fn all_die(
                   new sidecar gets every endpoint",
         begun,
         ended: SystemTime::now(),
-        away: Some(Away { killed, back }),
+        away: Some(away),
         measured: format!(
             "gateway ready after {ready}, its table's age {age}; new sidecar told after {told}"
         ),
@@ -163,7 +150,5 @@ async fn table_is_remembered(world: &World, killed: SystemTime) -> Result<Took> 
     Ok(Took(age.unwrap_or_default()))
 }
 
-/// How long what was killed stays away.
-const AWAY: Duration = Duration::from_secs(1);
 /// How long the gateway is without any discovery after it is back.
 const ALONE: Duration = Duration::from_millis(1500);

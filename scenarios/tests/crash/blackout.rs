@@ -14,7 +14,7 @@ use scenarios::{
 };
 
 use super::{
-    pages::{cluster_at, comes_back, readiness, remembers},
+    pages::{cluster_at, comes_back, dies, readiness, remembers},
     traffic::{Step, Traffic},
 };
 use crate::{
@@ -46,10 +46,7 @@ async fn with_memory(
     let begun = SystemTime::now();
     report.when("c1's discovery is killed, and started again after a second");
     let discovery = world.cluster_mut("c1").pod_mut(DISCOVERY)?;
-    discovery.kill();
-    tokio::time::sleep(AWAY).await;
-    let started = SystemTime::now();
-    let ready = Took(comes_back(discovery).await?.duration_since(started)?);
+    let (_, ready) = dies(discovery).await?;
     let says = readiness(discovery).await?.text.trim().to_owned();
     let named = says == "ready; remembered from before the start: c1, c2";
     ensure!(named, "it says [{says}]");
@@ -125,7 +122,7 @@ async fn without_memory(world: &mut World, report: &Report) -> Result<Step> {
     })
     .await?;
     ensure!(says == "not ready; not yet known: c1", "it says [{says}]");
-    tokio::time::sleep(AWAY).await;
+    tokio::time::sleep(IGNORANCE).await;
     report.then(&format!("it answers 503: [{says}]"));
 
     discovery.kill();
@@ -176,5 +173,5 @@ async fn all_return(world: &mut World, report: &Report) -> Result<Step> {
     })
 }
 
-/// How long what was killed stays away.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long it stays so.
+const IGNORANCE: Duration = Duration::from_secs(1);

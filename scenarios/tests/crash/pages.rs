@@ -15,7 +15,19 @@ use scenarios::{
 };
 use serde_json::Value;
 
+use super::traffic::Away;
 use crate::setting::ARRIVAL;
+
+/// Kills a pod's programs and starts them again after a while; says when they were away, and
+/// how long the start took.
+pub(super) async fn dies(pod: &mut Pod) -> Result<(Away, Took)> {
+    let killed = SystemTime::now();
+    pod.kill();
+    tokio::time::sleep(ABSENCE).await;
+    let started = SystemTime::now();
+    let back = comes_back(pod).await?;
+    Ok((Away { killed, back }, Took(back.duration_since(started)?)))
+}
 
 /// Starts a pod's programs and waits for its first readiness; says when that was.
 pub(super) async fn comes_back(pod: &mut Pod) -> Result<SystemTime> {
@@ -109,6 +121,8 @@ pub(super) fn said(pod: &Pod, text: &str) -> Result<usize> {
     Ok(log.matches(text).count())
 }
 
+/// How long what was killed stays away.
+const ABSENCE: Duration = Duration::from_secs(1);
 const READY: Duration = Duration::from_secs(45);
 /// Ages on disk are those of the last write, which comes once a minute without a change.
 const OLDEST: Duration = Duration::from_secs(75);
