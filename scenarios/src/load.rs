@@ -162,6 +162,14 @@ impl Answers {
         )
     }
 
+    /// Those sent from one moment to another.
+    #[must_use]
+    pub fn between(&self, begin: SystemTime, end: SystemTime) -> Self {
+        let span = micros(begin)..micros(end);
+        let sent = self.0.iter().filter(|answer| span.contains(&answer.sent));
+        Self(sent.cloned().collect())
+    }
+
     /// How long after `moment` `version` gave its last answer.
     #[must_use]
     pub fn last_of(&self, version: &str, moment: SystemTime) -> Option<Duration> {

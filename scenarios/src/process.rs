@@ -194,6 +194,16 @@ impl Process {
         self.child.wait().ok().and_then(|status| status.signal())
     }
 
+    /// Starts the program anew, into the same log, after what runs of it was killed.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn start_again(&mut self, netns: &Netns) -> Result<()> {
+        self.kill();
+        *self = Self::start(self.program.clone(), netns, self.log.clone())?;
+        Ok(())
+    }
+
     fn signal(&self, signal: Signal) {
         // The child is not waited for yet, so the pid is still its own.
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {

@@ -10,7 +10,18 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::{crowd::Written, load::micros, probe::eventually, process::Process};
+use crate::{
+    crowd::Written,
+    load::micros,
+    probe::eventually,
+    process::Process,
+    topology::{XDS_PORT, pod_address},
+    world::{
+        Cluster,
+        objects::{DISCOVERY, DISCOVERY_NAMESPACE},
+        role::{DISCOVERY_ADDRESS, leaf_directory},
+    },
+};
 
 /// An endpoint that came or went: a line of `world-app record`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,10 +57,33 @@ pub struct Recorder {
 pub struct Records(Vec<Record>);
 
 impl Recorder {
-    /// Of this process.
-    #[must_use]
-    pub fn new(process: Process) -> Self {
-        Self { process }
+    /// Starts one beside a cluster's discovery, with a certificate of the account `client`, for
+    /// services whose name begins so. It ends with its stream, unless told to `reconnect`.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn start(cluster: &Cluster, services: &str, reconnect: bool) -> Result<Self> {
+        let credential = leaf_directory(cluster.directory(), "client");
+        let arguments = [
+            "record",
+            "--credential",
+            &credential.display().to_string(),
+            "--address",
+            &format!("{DISCOVERY_ADDRESS}:{XDS_PORT}"),
+            "--expect",
+            &cluster.plan().identity(DISCOVERY_NAMESPACE, DISCOVERY),
+            "--node",
+            &format!(
+                "sidecar~{}~recorder.sample~sample.svc.cluster.local",
+                pod_address(30)
+            ),
+            "--prefix",
+            &format!("outbound|80||{services}"),
+            "--reconnect",
+        ];
+        let wanted = arguments.len() - usize::from(!reconnect);
+        let process = cluster.pod(DISCOVERY)?.spawn(&arguments[..wanted])?;
+        Ok(Self { process })
     }
 
     /// What was told so far.
@@ -150,6 +184,54 @@ impl Records {
             .collect()
     }
 
+    /// Removals of endpoints that were there: those that are [`Records::unfounded`] though the
+    /// endpoint had not gone for good before they were told.
+    #[must_use]
+    pub fn untrue(&self, written: &[Written]) -> Vec<Record> {
+        let unfounded = self.unfounded(written).into_iter();
+        unfounded
+            .filter(|record| last_write(written, record).is_none_or(|write| write.present))
+            .collect()
+    }
+
+    /// Endpoints that were told though they had gone, as somebody does who remembers, and how
+    /// long it took to take each away.
+    #[must_use]
+    pub fn ghosts(&self, written: &[Written]) -> Vec<Duration> {
+        let all = self.0.iter().enumerate();
+        let is_ghost = |record: &Record| {
+            record.happening == Happening::Added
+                && last_write(written, record).is_some_and(|write| !write.present)
+        };
+        let until_removed = |(index, ghost): (usize, &Record)| {
+            let mut later = self.0[index..].iter();
+            let removal = later.find(|record| {
+                record.happening == Happening::Removed && record.address == ghost.address
+            });
+            let end = removal.map_or(u64::MAX, |removal| removal.at);
+            Duration::from_micros(end - ghost.at)
+        };
+        all.filter(|(_, record)| is_ghost(record))
+            .map(until_removed)
+            .collect()
+    }
+
+    /// Endpoints that were told though there never were such.
+    #[must_use]
+    pub fn strangers(&self, written: &[Written]) -> Vec<Record> {
+        let was_written = |record: &Record| {
+            let mut of_it = written
+                .iter()
+                .filter(|write| write.address == record.address);
+            of_it.any(|write| write.present && write.begun <= record.at)
+        };
+        let added = self.0.iter().filter(|r| r.happening == Happening::Added);
+        added
+            .filter(|record| !was_written(record))
+            .cloned()
+            .collect()
+    }
+
     /// How long after their writes those removals were told that have a write, sorted.
     #[must_use]
     pub fn delays(&self, written: &[Written]) -> Vec<Duration> {
@@ -166,6 +248,16 @@ impl Records {
         delays.sort_unstable();
         delays
     }
+}
+
+/// The newest write of an endpoint that was begun before it was told.
+fn last_write<'w>(written: &'w [Written], record: &Record) -> Option<&'w Written> {
+    let of_it = written
+        .iter()
+        .filter(|write| write.address == record.address);
+    of_it
+        .filter(|write| write.begun <= record.at)
+        .max_by_key(|write| write.begun)
 }
 
 #[cfg(test)]
@@ -219,5 +311,31 @@ mod tests {
             record(2, "a", Happening::Removed),
         ]);
         assert_eq!(records.known(), BTreeSet::from(["b".to_owned()]));
+    }
+
+    #[test]
+    fn who_remembers_tells_of_what_had_gone_and_then_the_truth() {
+        let written = [
+            write(0, "a", true),
+            write(5, "a", false),
+            write(0, "b", true),
+        ];
+        let records = Records(vec![
+            record(1, "a", Happening::Added),
+            record(1, "b", Happening::Added),
+            record(6, "a", Happening::Removed),
+            record(10, "a", Happening::Added),
+            record(13, "a", Happening::Removed),
+        ]);
+        assert_eq!(records.ghosts(&written), [Duration::from_micros(3)]);
+        assert_eq!(records.unfounded(&written).len(), 1);
+        assert!(records.untrue(&written).is_empty());
+        assert!(records.strangers(&written).is_empty());
+        let lies = Records(vec![
+            record(2, "b", Happening::Removed),
+            record(3, "c", Happening::Added),
+        ]);
+        assert_eq!(lies.untrue(&written).len(), 1);
+        assert_eq!(lies.strangers(&written).len(), 1);
     }
 }

@@ -1,12 +1,19 @@
 //! Telling what was shown, step by step, while it happens.
 
-use std::{fmt::Display, time::Instant};
+use std::{
+    fmt::{self, Display},
+    time::{Duration, Instant},
+};
 
 /// The story of one scenario.
 #[derive(Debug)]
 pub struct Report {
     start: Instant,
 }
+
+/// A time as reports tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Took(pub Duration);
 
 impl Report {
     /// Begins a story.
@@ -49,5 +56,14 @@ impl Report {
             "  {:>6.1} s  {kind}  {what}",
             self.start.elapsed().as_secs_f64()
         );
+    }
+}
+
+impl Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            short if short < Duration::from_secs(10) => write!(f, "{} ms", short.as_millis()),
+            long => write!(f, "{:.1} s", long.as_secs_f64()),
+        }
     }
 }

@@ -9,9 +9,12 @@
 //! this machine cannot have is ignored with the reason, or fails where
 //! `ISTHMUS_REQUIRE_REAL_PARTS=1` says that nothing may be missing.
 
+mod crash;
 mod credentials;
 mod envoy_verifies_trust;
+mod newcomer;
 mod one_cluster;
+mod setting;
 mod stage;
 mod two_clusters;
 
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         stage.trial("envoy_verifies_trust", envoy_verifies_trust::story),
         stage.trial("two_clusters", two_clusters::story),
         stage.trial("credentials", credentials::story),
+        stage.trial("crash", crash::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -8,15 +8,13 @@
 mod boundaries;
 mod bulk;
 mod outage;
-mod setting;
 mod shares;
 mod withdrawal;
 
 use anyhow::Result;
 use scenarios::{peers::Peers, report::Report};
 
-use crate::stage::Scene;
-use setting::Setting;
+use crate::{setting::Setting, stage::Scene};
 
 pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> Result<()> {
     let setting = Setting::new();

@@ -47,7 +47,10 @@ pub(super) enum Way {
 
 #[derive(Debug)]
 struct Member {
+    /// The name of its Pod: each is given once, as by a ReplicaSet. A Pod that came back under
+    /// its name and address within a moment would be told from its forerunner by nobody.
     pod: String,
+    pods: u32,
     address: Ipv4Addr,
     present: bool,
     has_pod: bool,
@@ -68,6 +71,7 @@ impl Group {
         let service = format!("crowd-{number}");
         let members = (0..each).map(|member| Member {
             pod: format!("{service}-{member}"),
+            pods: 1,
             address: address(number, member),
             present: true,
             has_pod: true,
@@ -121,6 +125,9 @@ impl Group {
         let index = number % self.members.len();
         let begun = SystemTime::now();
         if !self.members[index].has_pod {
+            let member = &mut self.members[index];
+            member.pod = format!("{}-{index}-{}", self.service, member.pods);
+            member.pods += 1;
             self.create_pod(index).await?;
         }
         let member = &mut self.members[index];

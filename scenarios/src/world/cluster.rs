@@ -207,6 +207,31 @@ impl Cluster {
         .await
     }
 
+    /// The trust agent, once it was started.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn agent_mut(&mut self) -> Result<&mut Process> {
+        let name = self.plan.name;
+        let agent = self.agent.as_mut();
+        agent.with_context(|| format!("{name} has no trust agent"))
+    }
+
+    /// Kills the trust agent as a crash would and starts it anew, without waiting for it.
+    ///
+    /// # Errors
+    /// When it cannot start, or never was.
+    pub fn crash_agent(&mut self) -> Result<()> {
+        let agent = self.agent.as_mut().context("there is no trust agent")?;
+        agent.start_again(&self.node)
+    }
+
+    /// The leaf directories that the agent keeps.
+    pub fn leaves(&self) -> impl Iterator<Item = PathBuf> {
+        let accounts = ACCOUNTS.iter();
+        accounts.map(|(_, account)| role::leaf_directory(&self.directory, account))
+    }
+
     /// Makes a kubeconfig with a token of the reader's account, which ends when
     /// the Secret `anchor` is deleted.
     ///

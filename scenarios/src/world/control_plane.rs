@@ -110,8 +110,7 @@ impl ControlPlane {
     /// # Errors
     /// When it does not come back.
     pub async fn start_again(&mut self, node: &Netns) -> Result<()> {
-        let (program, log) = (self.server.program().clone(), self.server.log().to_owned());
-        self.server = Process::start(program, node, log)?;
+        self.server.start_again(node)?;
         self.ready().await
     }
 

@@ -18,7 +18,7 @@ use super::{
     Wan,
     api::Api,
     objects,
-    role::{Check, Outfit, Seat},
+    role::{self, Check, Outfit, Seat},
 };
 use crate::{
     netns::{Bridge, Netns},
@@ -63,9 +63,10 @@ pub struct Pod {
     address: Ipv4Addr,
     checks: Vec<Check>,
     app: PathBuf,
+    directory: PathBuf,
     logs: PathBuf,
     log_prefix: String,
-    runs: Cell<u32>,
+    spawned: Cell<u32>,
 }
 
 impl Pod {
@@ -117,9 +118,10 @@ impl Pod {
             address,
             checks,
             app: host.peers.app.clone(),
+            directory,
             logs: host.logs.to_owned(),
             log_prefix,
-            runs: Cell::new(0),
+            spawned: Cell::new(0),
         })
     }
 
@@ -128,20 +130,33 @@ impl Pod {
     /// # Errors
     /// When a program ends or a check fails for too long.
     pub async fn become_ready(&mut self, host: Host<'_>) -> Result<()> {
-        let (processes, netns, checks) = (&mut self.processes, &self.netns, &self.checks);
-        eventually("it is ready", READY_LIMIT, async || {
-            processes.iter_mut().try_for_each(Process::check)?;
-            for check in checks {
-                hold(netns, check).await?;
-            }
-            Ok(())
-        })
-        .await
-        .with_context(|| format!("pod {} of {}", self.name, host.plan.name))?;
+        eventually("it is ready", READY_LIMIT, async || self.is_ready().await)
+            .await
+            .with_context(|| format!("pod {} of {}", self.name, host.plan.name))?;
         let status = objects::pod_status(self.address, host.plan.node(), true);
         host.api
             .set_status::<PodObject>(self.workload.namespace, &self.name, status)
             .await
+    }
+
+    /// Whether its programs run and every check holds, at this moment.
+    ///
+    /// # Errors
+    /// What does not, and [`crate::process::Ended`] when a program has.
+    pub async fn is_ready(&mut self) -> Result<()> {
+        self.runs()?;
+        for check in &self.checks {
+            hold(&self.netns, check).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether its programs run.
+    ///
+    /// # Errors
+    /// [`crate::process::Ended`] when one has ended.
+    pub fn runs(&mut self) -> Result<()> {
+        self.processes.iter_mut().try_for_each(Process::check)
     }
 
     /// Its name.
@@ -172,6 +187,12 @@ impl Pod {
     #[must_use]
     pub fn processes(&self) -> &[Process] {
         &self.processes
+    }
+
+    /// Where a role of ours keeps what outlives its process.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        role::state_directory(&self.directory)
     }
 
     /// Gets a page from its loopback.
@@ -215,25 +236,29 @@ impl Pod {
     /// # Errors
     /// When it cannot start.
     pub fn spawn(&self, arguments: &[&str]) -> Result<Process> {
-        let run = self.runs.get() + 1;
-        self.runs.set(run);
+        let run = self.spawned.get() + 1;
+        self.spawned.set(run);
         let program = Program::new(arguments[0], &self.app, arguments.iter().copied());
         let file = format!("{}-{}-{run}.log", self.log_prefix, arguments[0]);
         Process::start(program, &self.netns, self.logs.join(file))
     }
 
-    /// Kills its programs as a crash would and starts them anew, without waiting
-    /// for them to be ready.
+    /// Kills its programs as a crash would.
+    pub fn kill(&mut self) {
+        for process in &mut self.processes {
+            process.kill();
+        }
+    }
+
+    /// Starts its programs anew, without waiting for them to be ready; what runs of them is
+    /// killed before.
     ///
     /// # Errors
     /// When one cannot start.
-    pub fn crash(&mut self) -> Result<()> {
-        for process in &mut self.processes {
-            process.kill();
-            let (program, log) = (process.program().clone(), process.log().to_owned());
-            *process = Process::start(program, &self.netns, log)?;
-        }
-        Ok(())
+    pub fn start_again(&mut self) -> Result<()> {
+        let netns = &self.netns;
+        let mut all = self.processes.iter_mut();
+        all.try_for_each(|process| process.start_again(netns))
     }
 
     /// Ends its programs as a kubelet does, the sidecar last, and removes the object.

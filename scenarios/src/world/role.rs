@@ -180,7 +180,7 @@ impl Seat<'_> {
                 "debug": format!("0.0.0.0:{DISCOVERY_DEBUG_PORT}"),
             },
             "gateways": [{ "namespace": SYSTEM_NAMESPACE, "serviceAccount": GATEWAY }],
-            "state": { "directory": self.directory.join("state") },
+            "state": { "directory": state_directory(self.directory) },
         })
     }
 
@@ -207,6 +207,7 @@ impl Seat<'_> {
                     "tls": { "directory": leaf_directory(self.cluster, GATEWAY) },
                 },
             },
+            "state": { "directory": state_directory(self.directory) },
             "accessLog": true,
         })
     }
@@ -257,6 +258,12 @@ pub fn agent_config(plan: &ClusterPlan, cluster: &Path, accounts: &[(&str, &str)
 #[must_use]
 pub fn secrets_socket(cluster: &Path, account: &str) -> PathBuf {
     cluster.join("sds").join(account).join("socket")
+}
+
+/// Where the pod of this directory keeps what outlives its process.
+#[must_use]
+pub fn state_directory(pod: &Path) -> PathBuf {
+    pod.join("state")
 }
 
 /// The directory in which an account's leaf is kept fresh.

@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use scenarios::{
     probe::eventually,
-    report::Report,
+    report::{Report, Took},
     world::{World, objects},
 };
 use serde_json::json;
 
 use super::cast::{
-    ARRIVAL, Cast, SECRET, Took, asked, clusters, never_listed, remove, revoke, shown, shows,
+    ARRIVAL, Cast, SECRET, asked, clusters, never_listed, remove, revoke, shown, shows,
 };
 
 /// The second one.
@@ -49,6 +49,12 @@ async fn nobody_has_two_names(world: &World, report: &Report) -> Result<()> {
         remove(world, &format!("istio-remote-secret-{name}")).await?;
         report.then(&format!("{name} is refused: {reason}"));
     }
+    report.fault(
+        "credentials",
+        "secrets give a peer and the own cluster a second name",
+        "each is refused with the reason, and nothing is listed under it",
+        "0 lists",
+    );
     Ok(())
 }
 
@@ -80,7 +86,8 @@ async fn an_heir_takes_over(world: &World, cast: &mut Cast, report: &Report) -> 
         Ok(())
     })
     .await?;
-    report.measured("until the second is adopted", Took(start.elapsed()), "1 s");
+    let adopted = Took(start.elapsed());
+    report.measured("until the second is adopted", adopted, "1 s");
     cast.crowd.leave(10, 3).await?;
     cast.crowd.come(10, 3).await?;
     cast.settle().await?;
@@ -94,6 +101,15 @@ async fn an_heir_takes_over(world: &World, cast: &mut Cast, report: &Report) -> 
         "no gap: nothing was removed but the {} endpoints that left; c2 was not listed",
         told.removed
     ));
+    report.fault(
+        "credentials",
+        "of two secrets for one cluster the one that counts is deleted, its token revoked",
+        "the other one is adopted after 1 s, without a gap and without a list",
+        format!(
+            "adopted after {adopted}; 0 lists; {} true removals told",
+            told.removed
+        ),
+    );
     Ok(())
 }
 

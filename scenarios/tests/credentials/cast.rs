@@ -1,7 +1,6 @@
 //! What stands before the story begins, and how to look at it.
 
 use std::{
-    fmt,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -15,15 +14,12 @@ use scenarios::{
     probe::eventually,
     recorder::{Happening, Recorder, Records},
     report::Report,
-    topology::{
-        ClusterPlan, DISCOVERY_DEBUG_PORT, Role, SYSTEM_NAMESPACE, Workload, XDS_PORT, labels,
-        pod_address,
-    },
+    topology::{ClusterPlan, DISCOVERY_DEBUG_PORT, Role, SYSTEM_NAMESPACE, Workload, labels},
     world::{
-        Cluster, World,
+        World,
         objects::{DISCOVERY, DISCOVERY_NAMESPACE},
         pod::Pod,
-        role::{DISCOVERY_ADDRESS, leaf_directory},
+        role::DISCOVERY_ADDRESS,
     },
 };
 use serde_json::{Value, json};
@@ -55,9 +51,6 @@ pub(super) struct Cast {
     pub(super) anchor: &'static str,
 }
 
-/// A time as reports tell it.
-pub(super) struct Took(pub(super) Duration);
-
 impl Cast {
     /// Two clusters, c1 watching c2, until the recorder knows every endpoint.
     pub(super) async fn assemble<'a>(
@@ -79,7 +72,7 @@ impl Cast {
         c1.add_remote_secret("c2", &kubeconfig).await?;
         c1.scale_up(&discovery(), 1).await?;
         let mut cast = Self {
-            recorder: record(c1)?,
+            recorder: Recorder::start(c1, "crowd-", false)?,
             crowd,
             kubeconfig,
             anchor,
@@ -142,12 +135,6 @@ impl Cast {
 pub(super) struct Removals {
     pub(super) removed: usize,
     pub(super) added: usize,
-}
-
-impl fmt::Display for Took {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ms", self.0.as_millis())
-    }
 }
 
 /// Writes a kubeconfig into the secret; says when.
@@ -265,28 +252,6 @@ fn discovery() -> Workload {
         role: Role::Discovery,
         address: Some(DISCOVERY_ADDRESS),
     }
-}
-
-/// A recorder beside c1's discovery, with a certificate of the account `client`.
-fn record(c1: &Cluster) -> Result<Recorder> {
-    let credential = leaf_directory(c1.directory(), "client");
-    let process = c1.pod(DISCOVERY)?.spawn(&[
-        "record",
-        "--credential",
-        &credential.display().to_string(),
-        "--address",
-        &format!("{DISCOVERY_ADDRESS}:{XDS_PORT}"),
-        "--expect",
-        &c1.plan().identity(DISCOVERY_NAMESPACE, DISCOVERY),
-        "--node",
-        &format!(
-            "sidecar~{}~recorder.sample~sample.svc.cluster.local",
-            pod_address(30)
-        ),
-        "--prefix",
-        "outbound|80||crowd-",
-    ])?;
-    Ok(Recorder::new(process))
 }
 
 const SERVICES: u8 = 50;

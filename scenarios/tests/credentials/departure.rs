@@ -25,7 +25,7 @@ pub(super) async fn is_at_once(world: &World, cast: &mut Cast, report: &Report) 
     );
     report.measured(
         &format!("from the delete to {all} endpoints gone"),
-        delays,
+        &delays,
         "1 s, the test fails at 5 s",
     );
     eventually("c2 is shown no more", LIMIT, async || {
@@ -34,7 +34,14 @@ pub(super) async fn is_at_once(world: &World, cast: &mut Cast, report: &Report) 
         ensure!(!text.contains("\"c2\""), "{text}");
         Ok(())
     })
-    .await
+    .await?;
+    report.fault(
+        "credentials",
+        "the remote secret of a cluster is deleted",
+        "its endpoints are gone after 1 s, and it is shown no more",
+        format!("{all} endpoints: {delays}"),
+    );
+    Ok(())
 }
 
 const LIMIT: Duration = Duration::from_secs(5);

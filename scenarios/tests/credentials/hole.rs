@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use scenarios::{netns::Netns, report::Report, world::World};
+use scenarios::{
+    netns::Netns,
+    report::{Report, Took},
+    world::World,
+};
 
-use super::cast::{Cast, Removals, Took, is_shown, never_listed, reader};
+use super::cast::{Cast, Removals, is_shown, never_listed, reader};
 
 pub(super) async fn is_noticed_and_survived(
     world: &World,
@@ -44,13 +48,11 @@ pub(super) async fn is_noticed_and_survived(
     let back = Instant::now();
     report.when("packets pass again");
     is_shown(world, "live").await?;
-    report.measured(
-        "until c2 is live",
-        Took(back.elapsed()),
-        "a heartbeat and a connect",
-    );
+    let live = Took(back.elapsed());
+    report.measured("until c2 is live", live, "a heartbeat and a connect");
     cast.settle().await?;
-    report.measured("until what is known is true", Took(back.elapsed()), "8 s");
+    let known = Took(back.elapsed());
+    report.measured("until what is known is true", known, "8 s");
     let told = cast.told_the_truth(since)?;
     ensure!(
         told == Removals {
@@ -61,6 +63,16 @@ pub(super) async fn is_noticed_and_survived(
     );
     never_listed(world, since)?;
     report.then("the 10 that had left were told, by watches that went on: no list");
+    report.fault(
+        "credentials",
+        "packets to and from the API server vanish for 20 s",
+        "stale after 6 s and a heartbeat; nothing removed; true again 8 s after its end, without a \
+         list",
+        format!(
+            "stale after {}; live {live} and true {known} after its end; 0 lists",
+            Took(stale)
+        ),
+    );
     Ok(())
 }
 

@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use scenarios::{report::Report, world::World};
+use scenarios::{
+    report::{Report, Took},
+    world::World,
+};
 
-use super::cast::{Cast, Removals, Took, audit, is_shown, shown, shows};
+use super::cast::{Cast, Removals, audit, is_shown, shown, shows};
 
 pub(super) async fn is_said_and_survived(
     world: &mut World,
@@ -15,7 +18,7 @@ pub(super) async fn is_said_and_survived(
     cast.crowd.leave(20, 0).await?;
     cast.settle().await?;
     let since = SystemTime::now();
-    refuse(world, cast, report).await?;
+    let (stale, asked) = refuse(world, cast, report).await?;
     let told = cast.told_the_truth(since)?;
     let nothing = Removals {
         removed: 0,
@@ -23,16 +26,25 @@ pub(super) async fn is_said_and_survived(
     };
     ensure!(told == nothing, "told: {told:?}");
     report.then("nothing was removed");
+    report.fault(
+        "credentials",
+        "the only token is revoked: 401 for good",
+        "stale after 6 s and a heartbeat, said with what to do; nothing removed; retried with \
+         backoff",
+        format!("stale after {stale}; 0 removed; {asked} requests in {WATCHED:?}"),
+    );
 
     let renewed = cast.renew(world, "token-3").await?;
     let start = Instant::now();
     report.when("the secret has a good token again");
     is_shown(world, "live").await?;
-    report.measured("until c2 is live", Took(start.elapsed()), "1 s");
+    let live = Took(start.elapsed());
+    report.measured("until c2 is live", live, "1 s");
     cast.settle().await?;
+    let known = Took(start.elapsed());
     report.measured(
         "until what is known is true",
-        Took(start.elapsed()),
+        known,
         "a list and the debounce",
     );
     let told = cast.told_the_truth(since)?;
@@ -41,11 +53,22 @@ pub(super) async fn is_said_and_survived(
         added: 20,
     };
     ensure!(told == wanted, "told: {told:?}, wanted: {wanted:?}");
-    history_was_gone(world, renewed, report)
+    let lists = history_was_gone(world, renewed, report)?;
+    report.fault(
+        "credentials",
+        "a good token comes after it, and the API server has forgotten its history",
+        "live after 1 s; each kind listed once; told are the true differences alone",
+        format!(
+            "live after {live}, true after {known}; {lists} lists; {} removals and {} additions told",
+            told.removed, told.added
+        ),
+    );
+    Ok(())
 }
 
-/// Ends the only token, and the API server's memory of it and of all history.
-async fn refuse(world: &mut World, cast: &mut Cast, report: &Report) -> Result<()> {
+/// Ends the only token, and the API server's memory of it and of all history; says after which
+/// time c2 was stale, and how often its API server was asked in [`WATCHED`].
+async fn refuse(world: &mut World, cast: &mut Cast, report: &Report) -> Result<(Took, usize)> {
     cast.revoke(world).await?;
     world.cluster_mut("c2").stop_api();
     world.cluster_mut("c2").start_api().await?;
@@ -80,7 +103,7 @@ async fn refuse(world: &mut World, cast: &mut Cast, report: &Report) -> Result<(
         count,
         "heartbeats and watches, each with backoff",
     );
-    Ok(())
+    Ok((stale, count))
 }
 
 fn says_what_to_do(c2: &serde_json::Value) -> Result<()> {
@@ -91,8 +114,8 @@ fn says_what_to_do(c2: &serde_json::Value) -> Result<()> {
 }
 
 /// Lists there were only where history was gone: after a try to go on, for the newest state,
-/// once.
-fn history_was_gone(world: &World, since: SystemTime, report: &Report) -> Result<()> {
+/// once; says how many.
+fn history_was_gone(world: &World, since: SystemTime, report: &Report) -> Result<usize> {
     let audit = audit(world)?.since(since);
     let lists = audit.lists();
     for list in &lists {
@@ -112,7 +135,7 @@ fn history_was_gone(world: &World, since: SystemTime, report: &Report) -> Result
          a watch that could not go on; told were the 30 removals and 20 additions alone",
         lists.len()
     ));
-    Ok(())
+    Ok(lists.len())
 }
 
 /// How long the refusal is looked at.

@@ -3,13 +3,16 @@
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use scenarios::{report::Report, world::World};
+use scenarios::{
+    report::{Report, Took},
+    world::World,
+};
 
-use super::cast::{Cast, Removals, Took, asked, never_listed, put, shown, shows};
+use super::cast::{Cast, Removals, asked, never_listed, put, shown, shows};
 
 pub(super) async fn is_not_believed(world: &World, cast: &mut Cast, report: &Report) -> Result<()> {
     let since = SystemTime::now();
-    leads_astray(world, report).await?;
+    let refused = leads_astray(world, report).await?;
 
     cast.crowd.leave(10, 2).await?;
     cast.settle().await?;
@@ -39,10 +42,18 @@ pub(super) async fn is_not_believed(world: &World, cast: &mut Cast, report: &Rep
     never_listed(world, since)?;
     cast.told_the_truth(since)?;
     report.then("the 10 are back; c2 was not listed");
+    report.fault(
+        "credentials",
+        "the secret's kubeconfig leads to another cluster, and back",
+        "refused after 1 s with the reason; the old cluster is followed on, without a list; the \
+         other one is never listed",
+        format!("refused after {refused}; unmarked {unmarked} after it leads back; 0 lists"),
+    );
     Ok(())
 }
 
-async fn leads_astray(world: &World, report: &Report) -> Result<()> {
+/// Says how long it took until that was refused.
+async fn leads_astray(world: &World, report: &Report) -> Result<Took> {
     let c1 = world.cluster("c1");
     let other = c1.reader_kubeconfig("token-of-a-stranger").await?;
     put(world, &other).await?;
@@ -53,9 +64,10 @@ async fn leads_astray(world: &World, report: &Report) -> Result<()> {
         Ok(c2["lastError"].to_string())
     })
     .await?;
-    report.measured("until it is refused", Took(start.elapsed()), "1 s");
+    let refused = Took(start.elapsed());
+    report.measured("until it is refused", refused, "1 s");
     report.then(&format!("it says {reason}"));
-    Ok(())
+    Ok(refused)
 }
 
 fn is_marked(c2: &serde_json::Value) -> bool {

@@ -13,7 +13,7 @@ use scenarios::{
     world::{Cluster, World, pod::Pod, role::leaf_directory},
 };
 
-use super::setting::{HELLOWORLD, HELLOWORLD_ID, HELLOWORLD_SNI, Setting};
+use crate::setting::{HELLOWORLD, HELLOWORLD_ID, HELLOWORLD_SNI, Setting};
 
 pub(super) async fn are_real(world: &World, setting: &Setting, report: &Report) -> Result<()> {
     let (c1, c2) = (world.cluster("c1"), world.cluster("c2"));

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use scenarios::{report::Report, world::World};
 use serde_json::Value;
 
-use super::setting::{ARCHIVE, gateway_address, knows};
+use crate::setting::{ARCHIVE, gateway_address, knows};
 
 pub(super) async fn arrives_intact(world: &World, report: &Report) -> Result<()> {
     let client = world.cluster("c1").pod("client")?;

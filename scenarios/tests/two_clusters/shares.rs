@@ -13,7 +13,7 @@ use scenarios::{
     world::{Cluster, World},
 };
 
-use super::setting::{ARRIVAL, CLIENT_ID, HELLOWORLD, Setting, weighs};
+use crate::setting::{ARRIVAL, CLIENT_ID, HELLOWORLD, Setting, weighs};
 
 const REQUESTS: usize = 2000;
 

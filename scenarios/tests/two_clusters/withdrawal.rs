@@ -9,15 +9,13 @@ use anyhow::{Context, Result, bail, ensure};
 use scenarios::{
     load::{Answers, Load},
     probe::eventually,
-    report::Report,
+    report::{Report, Took},
     topology::{GATEWAY, MESH_PORT},
     world::World,
 };
 
-use super::{
-    boundaries::dial,
-    setting::{ARRIVAL, HELLOWORLD, HELLOWORLD_SNI, Setting, weighs},
-};
+use super::boundaries::dial;
+use crate::setting::{ARRIVAL, HELLOWORLD, HELLOWORLD_SNI, Setting, weighs};
 
 /// What is promised, and five times that: what the test lets pass, so that a busy
 /// machine does not fail it.
@@ -44,15 +42,22 @@ async fn pods_leave(world: &mut World, setting: &Setting, report: &Report) -> Re
         .scale_down(&setting.v1, 0, linger)
         .await?;
     let answers = load.so_far()?;
-    let delay = gone(&answers, "v1", written)?;
-    report.measured("from the API write to v1's last answer", delay, PROMISE);
+    let left = gone(&answers, "v1", written)?;
+    report.measured("from the API write to v1's last answer", left, PROMISE);
 
     report.when("v1 comes back");
     world.cluster_mut("c1").scale_up(&setting.v1, 1).await?;
     let ready = SystemTime::now();
-    let delay = returned(&mut load, "v1", ready).await?;
-    report.measured("from Ready to v1's first answer", delay, "2 s");
-    end(load, report).await
+    let back = returned(&mut load, "v1", ready).await?;
+    report.measured("from Ready to v1's first answer", back, "2 s");
+    let all = end(load, report).await?;
+    report.fault(
+        "withdrawal",
+        "a workload is scaled to zero under a request every 10 ms, and comes back",
+        "its last answer 1 s after the API write; its first again 2 s after Ready; no request lost",
+        format!("{left}; {back}; 0 of {all} lost"),
+    );
+    Ok(())
 }
 
 async fn export_ends(world: &World, report: &Report) -> Result<()> {
@@ -77,21 +82,19 @@ async fn export_ends(world: &World, report: &Report) -> Result<()> {
             .with_context(|| format!("still open: {after:?}"))
     })
     .await?;
-    let delay = Took(start.elapsed());
-    report.measured("until c2's gateway closes the name", delay, PROMISE);
+    let shut = Took(start.elapsed());
+    report.measured("until c2's gateway closes the name", shut, PROMISE);
     says_unknown_sni(world)?;
-    report.then(&format!(
-        "the gateway says unknown_sni; the caller sees: {refusal}"
-    ));
+    report.then(&format!("it says unknown_sni; the caller sees: {refusal}"));
 
     tokio::time::sleep((LIMIT + Duration::from_secs(1)).saturating_sub(start.elapsed())).await;
-    let delay = gone(&load.so_far()?, "v2", closed)?;
-    report.measured("from the API write to v2's last answer", delay, PROMISE);
+    let left = gone(&load.so_far()?, "v2", closed)?;
+    report.measured("from the API write to v2's last answer", left, PROMISE);
 
     report.when("the label is back");
     let written = c2.export("sample", "helloworld", true).await?;
-    let delay = returned(&mut load, "v2", written).await?;
-    report.measured("from the API write to v2's first answer", delay, "2 s");
+    let back = returned(&mut load, "v2", written).await?;
+    report.measured("from the API write to v2's first answer", back, "2 s");
     weighs(world, 1, 3).await?;
     // Unlike a pod that ends, a name that is closed at once refuses callers that
     // have not heard of it yet.
@@ -107,6 +110,17 @@ async fn export_ends(world: &World, report: &Report) -> Result<()> {
         "requests lost in the meantime",
         lost.len(),
         "only those on their way",
+    );
+    report.fault(
+        "withdrawal",
+        "the export label of a service is removed under a request every 10 ms, and comes back",
+        "the gateway refuses the name, and the other cluster's last answer comes, 1 s after the \
+         API write; its first again after 2 s; lost only what was on its way",
+        format!(
+            "{shut}; {left}; {back}; {} of {} lost",
+            lost.len(),
+            answers.len()
+        ),
     );
     Ok(())
 }
@@ -127,7 +141,8 @@ async fn begin(world: &World) -> Result<Load> {
     Ok(load)
 }
 
-async fn end(load: Load, report: &Report) -> Result<()> {
+/// Stops the client; says how many requests there were, none of them lost.
+async fn end(load: Load, report: &Report) -> Result<usize> {
     let answers = load.finish().await?;
     let lost = answers.lost();
     ensure!(
@@ -137,7 +152,7 @@ async fn end(load: Load, report: &Report) -> Result<()> {
         lost[0]
     );
     report.then(&format!("none of {} requests was lost", answers.len()));
-    Ok(())
+    Ok(answers.len())
 }
 
 /// How long after `written` the version answered last; fails when it never
@@ -184,12 +199,4 @@ fn says_unknown_sni(world: &World) -> Result<()> {
         .find(|line| line.contains("unknown_sni") && line.contains(HELLOWORLD_SNI));
     line.context("the gateway's log has no unknown_sni for the name")?;
     Ok(())
-}
-
-struct Took(Duration);
-
-impl std::fmt::Display for Took {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ms", self.0.as_millis())
-    }
 }

@@ -1,5 +1,8 @@
 //! `record`: subscribes to endpoints as a sidecar does (delta ADS over mTLS) and tells each
 //! that comes or goes, with the time. It shares no code with our own xDS.
+//!
+//! With `--reconnect` it stays when the stream ends: like an Envoy it keeps what it knows, and
+//! says on the next stream which versions of it it has.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +10,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -18,7 +21,7 @@ use envoy_types::pb::{
             endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier},
         },
         service::discovery::v3::{
-            DeltaDiscoveryRequest, DeltaDiscoveryResponse,
+            DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource,
             aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
         },
     },
@@ -31,7 +34,7 @@ use scenarios::{
     load::micros,
     recorder::{Happening, Record},
 };
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{net::TcpStream, sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -53,39 +56,42 @@ pub(crate) struct Args {
     /// Clusters whose name begins so.
     #[arg(long)]
     prefix: String,
+    /// Connect again when the stream ends.
+    #[arg(long)]
+    reconnect: bool,
 }
 
-/// What is known, by cluster.
+/// What is known.
 struct Recorder {
     prefix: String,
-    requests: mpsc::Sender<DeltaDiscoveryRequest>,
+    /// Endpoints by cluster.
     known: BTreeMap<String, BTreeSet<String>>,
+    /// Versions of clusters and of assignments, by name.
+    clusters: BTreeMap<String, String>,
+    assignments: BTreeMap<String, String>,
+}
+
+/// Why a recorder stops.
+enum Stop {
+    /// The stream is no more.
+    Lost(anyhow::Error),
+    /// What it heard makes no sense.
+    Nonsense(anyhow::Error),
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let mut client = AggregatedDiscoveryServiceClient::new(connect(&args).await?)
-        .max_decoding_message_size(LIMIT);
-    let (requests, queue) = mpsc::channel(QUEUE);
     let mut recorder = Recorder {
-        prefix: args.prefix,
-        requests,
+        prefix: args.prefix.clone(),
         known: BTreeMap::new(),
+        clusters: BTreeMap::new(),
+        assignments: BTreeMap::new(),
     };
-    let first = DeltaDiscoveryRequest {
-        node: Some(Node {
-            id: args.node,
-            ..Node::default()
-        }),
-        resource_names_subscribe: vec!["*".to_owned()],
-        ..request(CLUSTER)
-    };
-    recorder.requests.send(first).await?;
-    let answer = client.delta_aggregated_resources(ReceiverStream::new(queue));
-    let mut responses = answer.await?.into_inner();
-    while let Some(response) = responses.message().await? {
-        recorder.take(response).await?;
+    loop {
+        match recorder.listen(&args).await {
+            Stop::Lost(_) if args.reconnect => sleep(PAUSE).await,
+            Stop::Lost(error) | Stop::Nonsense(error) => return Err(error),
+        }
     }
-    anyhow::bail!("the stream has ended")
 }
 
 async fn connect(args: &Args) -> Result<Channel> {
@@ -108,17 +114,83 @@ async fn connect(args: &Args) -> Result<Channel> {
 }
 
 impl Recorder {
-    async fn take(&mut self, response: DeltaDiscoveryResponse) -> Result<()> {
+    /// Lives through one stream.
+    async fn listen(&mut self, args: &Args) -> Stop {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let opened = async {
+            let client = AggregatedDiscoveryServiceClient::new(connect(args).await?);
+            let mut client = client.max_decoding_message_size(LIMIT);
+            for request in self.first(&args.node) {
+                requests.send(request).await?;
+            }
+            let answer = client.delta_aggregated_resources(ReceiverStream::new(queue));
+            anyhow::Ok(answer.await?.into_inner())
+        };
+        let mut responses = match opened.await {
+            Ok(responses) => responses,
+            Err(error) => return Stop::Lost(error),
+        };
+        loop {
+            let answers = match responses.message().await {
+                Ok(Some(response)) => self.take(response),
+                Ok(None) => return Stop::Lost(anyhow::anyhow!("the stream has ended")),
+                Err(status) => return Stop::Lost(status.into()),
+            };
+            match answers {
+                Ok(answers) => {
+                    for answer in answers {
+                        // Whoever does not listen any more ends the stream, too.
+                        let _ = requests.send(answer).await;
+                    }
+                }
+                Err(error) => return Stop::Nonsense(error),
+            }
+        }
+    }
+
+    /// What to ask first, given what is known.
+    fn first(&self, node: &str) -> Vec<DeltaDiscoveryRequest> {
+        let node = Node {
+            id: node.to_owned(),
+            ..Node::default()
+        };
+        let mut first = vec![DeltaDiscoveryRequest {
+            node: Some(node),
+            resource_names_subscribe: vec!["*".to_owned()],
+            initial_resource_versions: self.clusters.clone().into_iter().collect(),
+            ..request(CLUSTER)
+        }];
+        if !self.known.is_empty() {
+            first.push(DeltaDiscoveryRequest {
+                resource_names_subscribe: self.known.keys().cloned().collect(),
+                initial_resource_versions: self.assignments.clone().into_iter().collect(),
+                ..request(ASSIGNMENT)
+            });
+        }
+        first
+    }
+
+    fn take(&mut self, response: DeltaDiscoveryResponse) -> Result<Vec<DeltaDiscoveryRequest>> {
         let mut answers = vec![DeltaDiscoveryRequest {
             response_nonce: response.nonce,
             ..request(&response.type_url)
         }];
         match response.type_url.as_str() {
             CLUSTER => {
+                note(
+                    &mut self.clusters,
+                    &response.resources,
+                    &response.removed_resources,
+                );
                 let names = response.resources.into_iter().map(|resource| resource.name);
                 answers.extend(self.clusters(names, response.removed_resources)?);
             }
             ASSIGNMENT => {
+                note(
+                    &mut self.assignments,
+                    &response.resources,
+                    &response.removed_resources,
+                );
                 for resource in response.resources {
                     let assignment = resource.resource.unwrap_or_default();
                     self.assigned(&resource.name, addresses(&assignment)?)?;
@@ -129,10 +201,7 @@ impl Recorder {
             }
             other => anyhow::bail!("never asked for {other}"),
         }
-        for answer in answers {
-            self.requests.send(answer).await?;
-        }
-        Ok(())
+        Ok(answers)
     }
 
     /// A cluster that goes takes its endpoints with it, as in Envoy.
@@ -153,6 +222,7 @@ impl Recorder {
         for name in &gone {
             self.assigned(name, BTreeSet::new())?;
             self.known.remove(name);
+            self.assignments.remove(name);
         }
         Ok(
             (!new.is_empty() || !gone.is_empty()).then(|| DeltaDiscoveryRequest {
@@ -190,6 +260,15 @@ impl Recorder {
     }
 }
 
+/// Keeps the versions of what there is.
+fn note(versions: &mut BTreeMap<String, String>, told: &[Resource], removed: &[String]) {
+    let told = told.iter();
+    versions.extend(told.map(|resource| (resource.name.clone(), resource.version.clone())));
+    for name in removed {
+        versions.remove(name);
+    }
+}
+
 fn request(type_url: &str) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
         type_url: type_url.to_owned(),
@@ -223,5 +302,7 @@ fn address(endpoint: LbEndpoint) -> Result<String> {
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 const LIMIT: usize = 64 << 20;
+/// Between two streams.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Requests that may wait; each response leads to two at most.
 const QUEUE: usize = 64;

@@ -24,32 +24,32 @@ use scenarios::{
 use crate::stage::Scene;
 
 /// The trust domain; not the default, so that nobody gets it by guessing.
-pub(super) const TRUST_DOMAIN: &str = "mesh.example";
+pub(crate) const TRUST_DOMAIN: &str = "mesh.example";
 /// The service that both clusters have.
-pub(super) const HELLOWORLD: &str = "helloworld.sample.svc.cluster.local";
+pub(crate) const HELLOWORLD: &str = "helloworld.sample.svc.cluster.local";
 /// The service that only c2 has.
-pub(super) const ARCHIVE: &str = "archive.sample.svc.cluster.local";
+pub(crate) const ARCHIVE: &str = "archive.sample.svc.cluster.local";
 /// Its SNI between networks.
-pub(super) const HELLOWORLD_SNI: &str = "outbound_.80_._.helloworld.sample.svc.cluster.local";
+pub(crate) const HELLOWORLD_SNI: &str = "outbound_.80_._.helloworld.sample.svc.cluster.local";
 /// Who a sidecar must find behind `helloworld`.
-pub(super) const HELLOWORLD_ID: &str = "spiffe://mesh.example/ns/sample/sa/helloworld";
+pub(crate) const HELLOWORLD_ID: &str = "spiffe://mesh.example/ns/sample/sa/helloworld";
 /// Who calls.
-pub(super) const CLIENT_ID: &str = "spiffe://mesh.example/ns/sample/sa/client";
+pub(crate) const CLIENT_ID: &str = "spiffe://mesh.example/ns/sample/sa/client";
 /// How long configuration may take to arrive before a step fails for it.
-pub(super) const ARRIVAL: Duration = Duration::from_secs(20);
+pub(crate) const ARRIVAL: Duration = Duration::from_secs(20);
 
 /// The workloads of the story.
-pub(super) struct Setting {
-    pub(super) v1: Workload,
-    pub(super) v2: Workload,
-    pub(super) client: Workload,
+pub(crate) struct Setting {
+    pub(crate) v1: Workload,
+    pub(crate) v2: Workload,
+    pub(crate) client: Workload,
     other: Workload,
     gateway: Workload,
     discovery: Workload,
 }
 
 impl Setting {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let plain = |name, role| Workload {
             name,
             namespace: "sample",
@@ -97,7 +97,7 @@ impl Setting {
 
     /// Two clusters that know one another, with their workloads, until the
     /// client in c1 has been told of both.
-    pub(super) async fn build<'a>(
+    pub(crate) async fn build<'a>(
         &self,
         peers: &Peers,
         report: &Report,
@@ -142,7 +142,7 @@ impl Setting {
 }
 
 /// Waits until the sidecar of c1's client weighs `here` against `there`.
-pub(super) async fn weighs(world: &World, here: u32, there: u32) -> Result<()> {
+pub(crate) async fn weighs(world: &World, here: u32, there: u32) -> Result<()> {
     let gateway = gateway_address(world.cluster("c2"));
     let client = world.cluster("c1").pod("client")?;
     eventually(
@@ -163,7 +163,7 @@ pub(super) async fn weighs(world: &World, here: u32, there: u32) -> Result<()> {
 }
 
 /// Waits until the sidecar of `client` has been told of these endpoints only.
-pub(super) async fn knows(client: &Pod, service: &str, addresses: &[String]) -> Result<()> {
+pub(crate) async fn knows(client: &Pod, service: &str, addresses: &[String]) -> Result<()> {
     eventually("the sidecar has these endpoints", ARRIVAL, async || {
         let weights = envoy::weights(client, &outbound(service)).await?;
         let known: Vec<&String> = weights.keys().collect();
@@ -177,12 +177,12 @@ pub(super) async fn knows(client: &Pod, service: &str, addresses: &[String]) -> 
 }
 
 /// Where other networks find a cluster.
-pub(super) fn gateway_address(cluster: &Cluster) -> String {
+pub(crate) fn gateway_address(cluster: &Cluster) -> String {
     format!("{}:{MESH_PORT}", cluster.plan().gateway())
 }
 
 /// The name of a sidecar's cluster.
-pub(super) fn outbound(service: &str) -> String {
+pub(crate) fn outbound(service: &str) -> String {
     format!("outbound|80||{service}.sample.svc.cluster.local")
 }
 

@@ -1,0 +1,129 @@
+//! What our processes say of themselves.
+
+use std::{
+    fs,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use scenarios::{
+    probe::{Page, eventually},
+    process::Ended,
+    report::Took,
+    topology::{APP_PORT, DISCOVERY_DEBUG_PORT, GATEWAY},
+    world::{World, objects::DISCOVERY, pod::Pod},
+};
+use serde_json::Value;
+
+use super::traffic::Away;
+use crate::setting::ARRIVAL;
+
+/// Kills a pod's programs and starts them again after a while; says when they were away, and
+/// how long the start took.
+pub(super) async fn dies(pod: &mut Pod) -> Result<(Away, Took)> {
+    let killed = SystemTime::now();
+    pod.kill();
+    tokio::time::sleep(ABSENCE).await;
+    let started = SystemTime::now();
+    let back = comes_back(pod).await?;
+    Ok((Away { killed, back }, Took(back.duration_since(started)?)))
+}
+
+/// Starts a pod's programs and waits for its first readiness; says when that was.
+pub(super) async fn comes_back(pod: &mut Pod) -> Result<SystemTime> {
+    let start = Instant::now();
+    pod.start_again()?;
+    loop {
+        match pod.is_ready().await {
+            Ok(()) => return Ok(SystemTime::now()),
+            Err(error) if error.is::<Ended>() || start.elapsed() > READY => return Err(error),
+            // The moment is measured.
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// Checks that the discovery of `reader` only remembers `cluster`, and that it is at least as
+/// old as it must be, `dead` being the last moment at which anybody could hear of it; says what
+/// age it gives.
+pub(super) async fn remembers(
+    world: &World,
+    reader: &str,
+    cluster: &str,
+    dead: SystemTime,
+) -> Result<Took> {
+    let least = dead.elapsed()?;
+    let shown = cluster_at(world, reader, cluster).await?;
+    let age = shown["rememberedAgeMs"].as_u64().map(Duration::from_millis);
+    let most = dead.elapsed()? + OLDEST;
+    let honest = age.is_some_and(|age| (least..most).contains(&age));
+    ensure!(
+        honest && shown["remembered"] == true && shown["state"] == "stale",
+        "{reader} shows {shown}; {cluster} is dead since {least:?}"
+    );
+    Ok(Took(age.unwrap_or_default()))
+}
+
+/// How the discovery of `reader` shows a cluster.
+pub(super) async fn cluster_at(world: &World, reader: &str, cluster: &str) -> Result<Value> {
+    let page = clusters(world.cluster(reader).pod(DISCOVERY)?).await?;
+    let all = page["clusters"].as_array().context("no list of clusters")?;
+    let shown = all.iter().find(|one| one["cluster"] == cluster);
+    shown
+        .cloned()
+        .with_context(|| format!("{cluster} is not listed: {page}"))
+}
+
+/// `/debug/clusters` of a discovery.
+pub(super) async fn clusters(discovery: &Pod) -> Result<Value> {
+    let page = discovery.page(DISCOVERY_DEBUG_PORT, "/debug/clusters");
+    page.await?.json()
+}
+
+/// The readiness of a discovery, with what it says.
+pub(super) async fn readiness(discovery: &Pod) -> Result<Page> {
+    discovery.page(DISCOVERY_DEBUG_PORT, "/healthz/ready").await
+}
+
+/// A debug page of c2's gateway.
+pub(super) async fn gateway(world: &World, page: &str) -> Result<Value> {
+    let gateway = world.cluster("c2").pod(GATEWAY)?;
+    gateway.page(GATEWAY_DEBUG_PORT, page).await?.json()
+}
+
+/// Waits until what is known of both services in c2 is on disk, which is written once a second:
+/// what died younger than that is not of this story.
+pub(super) async fn is_kept(world: &World) -> Result<()> {
+    let v2 = world.cluster("c2").pod("helloworld-v2")?;
+    let named = format!("\"pod\":\"{}\"", v2.name());
+    let address = format!("\"{}:{APP_PORT}\"", v2.address());
+    for (cluster, workload, file, trace) in [
+        ("c1", DISCOVERY, "snapshot", &named),
+        ("c2", DISCOVERY, "snapshot", &named),
+        ("c2", GATEWAY, "table", &address),
+    ] {
+        let path = world.cluster(cluster).pod(workload)?.state().join(file);
+        eventually("what is known is on disk", ARRIVAL, async || {
+            let text = fs::read_to_string(&path)?;
+            // Once for each service.
+            ensure!(text.matches(trace).count() == 2, "{cluster}: {text}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// How often the log of a pod's program has said something, since the pod began.
+pub(super) fn said(pod: &Pod, text: &str) -> Result<usize> {
+    let program = pod.processes().first().context("a pod without a program")?;
+    let log = fs::read_to_string(program.log())?;
+    Ok(log.matches(text).count())
+}
+
+/// How long what was killed stays away.
+const ABSENCE: Duration = Duration::from_secs(1);
+const READY: Duration = Duration::from_secs(45);
+/// Ages on disk are those of the last write, which comes once a minute without a change.
+const OLDEST: Duration = Duration::from_secs(75);
+const GATEWAY_DEBUG_PORT: u16 = 15000;
