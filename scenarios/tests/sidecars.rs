@@ -62,6 +62,10 @@ fn main() -> ExitCode {
             "who_is_no_longer_believed_is_not_asked",
             identity::no_longer_believed,
         ),
+        trial(
+            "a_taken_address_is_waited_for",
+            configuration::a_taken_address_is_waited_for,
+        ),
         trial("what_is_not_understood_is_refused", strange::is_refused),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()

@@ -1,7 +1,5 @@
 //! The admin pages of an Envoy that this repository asks for, in Envoy's words.
 
-use std::fmt::Write as _;
-
 use axum::{
     Router,
     extract::State,
@@ -12,7 +10,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{session::Kind, status::Status};
+use super::status::Status;
 
 /// Serves until cancelled.
 pub(super) async fn serve(listener: TcpListener, status: Status, cancel: CancellationToken) {
@@ -20,7 +18,6 @@ pub(super) async fn serve(listener: TcpListener, status: Status, cancel: Cancell
         .route("/ready", get(ready))
         .route("/listeners", get(listeners))
         .route("/clusters", get(clusters))
-        .route("/stats", get(stats))
         .with_state(status);
     let server = axum::serve(listener, pages).with_graceful_shutdown(cancel.cancelled_owned());
     // axum's server ends only by its shutdown signal.
@@ -42,20 +39,4 @@ async fn listeners(State(status): State<Status>) -> String {
 
 async fn clusters(State(status): State<Status>) -> String {
     status.clusters()
-}
-
-async fn stats(State(status): State<Status>) -> String {
-    let stand = status.stand();
-    let mut page = String::new();
-    for kind in Kind::ALL {
-        let count = stand.refusals.get(&kind).copied().unwrap_or_default();
-        // Writing to a String does not fail.
-        let _ = writeln!(page, "{}.update_rejected: {count}", kind.as_str());
-    }
-    let _ = writeln!(
-        page,
-        "control_plane.connected_state: {}",
-        u8::from(stand.connected)
-    );
-    page
 }

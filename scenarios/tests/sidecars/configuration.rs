@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 use discovery::model::ServiceKey;
 use http::StatusCode;
 use scenarios::probe::eventually;
+use tokio::net::TcpListener;
 
-use crate::world::{APP_PORT, BYTES_PORT, LONG, World, endpoint, service};
+use crate::world::{APP_PORT, BYTES_PORT, CLIENT, LONG, Slice, World, endpoint, service};
 
 const APP: &str = "outbound|80||app.sample.svc.cluster.local";
 
@@ -112,5 +113,28 @@ pub(crate) async fn what_stays_is_not_disturbed() -> Result<()> {
         connections.iter().any(|line| line.ends_with(&first)),
         "{connections:?}"
     );
+    Ok(())
+}
+
+/// A listener whose address is taken is opened when it is free, and the sidecar is not ready
+/// before.
+pub(crate) async fn a_taken_address_is_waited_for() -> Result<()> {
+    let slice = Slice::take()?;
+    let taken = TcpListener::bind((slice.at(CLIENT), 15001)).await?;
+    let world = World::begin(slice).await?;
+    let status = world.client.sidecar.status();
+    eventually("it is said what is wrong", LONG, async || {
+        let stand = status.stand();
+        let said = stand
+            .problems
+            .iter()
+            .any(|why| why.starts_with("outbound: "));
+        ensure!(said && stand.complete && !stand.ready, "{stand:?}");
+        Ok(())
+    })
+    .await?;
+    drop(taken);
+    world.is_ready().await?;
+    world.ask_until("app.sample", StatusCode::OK).await?;
     Ok(())
 }

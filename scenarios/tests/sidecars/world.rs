@@ -85,10 +85,14 @@ pub(crate) struct Answer {
 impl World {
     /// Starts all of it and waits until both sidecars are ready.
     pub(crate) async fn start() -> Result<Self> {
-        let slice = Slice::take()?;
-        let app = App::start(slice.at(APP)).await?;
-        let world = Self::with(slice, app, standard(slice)).await?;
-        for peer in [&world.client, &world.server] {
+        let world = Self::begin(Slice::take()?).await?;
+        world.is_ready().await?;
+        Ok(world)
+    }
+
+    /// Waits until both sidecars are ready.
+    pub(crate) async fn is_ready(&self) -> Result<()> {
+        for peer in [&self.client, &self.server] {
             eventually("the sidecar is ready", LONG, async || {
                 let stand = peer.sidecar.status().stand();
                 ensure!(stand.ready && stand.connected, "{stand:?}");
@@ -96,10 +100,12 @@ impl World {
             })
             .await?;
         }
-        Ok(world)
+        Ok(())
     }
 
-    async fn with(slice: Slice, app: App, mesh: Mesh) -> Result<Self> {
+    /// Starts all of it.
+    pub(crate) async fn begin(slice: Slice) -> Result<Self> {
+        let (app, mesh) = (App::start(slice.at(APP)).await?, standard(slice));
         let place = tempfile::tempdir()?;
         let ca = authority()?;
         ca.write(&place.path().join("ca"))?;
@@ -213,10 +219,10 @@ impl Peer {
 }
 
 impl Slice {
-    /// 16 addresses that no other test has, of this process or another.
+    /// 8 addresses that no other test has, of this process or another.
     pub(crate) fn take() -> Result<Self> {
         static TAKEN: AtomicU8 = AtomicU8::new(0);
-        let number = TAKEN.fetch_add(16, Relaxed);
+        let number = TAKEN.fetch_add(8, Relaxed);
         let process = std::process::id() % (128 * 250);
         let high = u8::try_from(64 + process / 250)?;
         Ok(Self([high, u8::try_from(1 + process % 250)?, number]))
@@ -442,6 +448,6 @@ pub(crate) const APP_PORT: u16 = 5000;
 pub(crate) const BYTES_PORT: u16 = 5001;
 pub(crate) const BROKEN_PORT: u16 = 5002;
 const DISCOVERY: u8 = 1;
-const CLIENT: u8 = 2;
+pub(crate) const CLIENT: u8 = 2;
 pub(crate) const SERVER: u8 = 3;
 const APP: u8 = 4;
