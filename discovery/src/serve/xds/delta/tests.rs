@@ -1,4 +1,5 @@
 mod model;
+mod refusals;
 
 use std::collections::HashMap;
 
