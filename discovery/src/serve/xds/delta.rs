@@ -10,7 +10,8 @@
 //! by itself and everything else was taken.
 //!
 //! Additions go in the order of [`Kind`]. An assignment waits for the news of its own
-//! cluster; listeners and routes wait for all clusters that are new or changed. A cluster
+//! cluster, unless that is on its way in an older state: Envoy answers for clusters when all
+//! are warm, each by an assignment that came after it. Listeners and routes wait for all clusters that are new or changed. A cluster
 //! is taken away when nothing that may refer to it waits to be sent.
 
 mod subscription;
@@ -165,6 +166,11 @@ impl Session {
         }
         self.nonces += 1;
         self.subscriptions[kind as usize].sent(self.nonces, &resources, &removed);
+        if kind == Kind::Cluster {
+            // Each cluster that comes is warmed by an assignment that comes after it.
+            let names = resources.iter().map(Resource::name).cloned();
+            self.subscriptions[Kind::Assignment as usize].owe(names);
+        }
         Response {
             kind,
             resources,
@@ -175,7 +181,8 @@ impl Session {
 
     /// Whether the news of a name may be sent before everything else that is due.
     fn may_go(&self, kind: Kind, name: &Arc<str>) -> bool {
-        let clusters = &self.subscriptions[Kind::Cluster as usize].due;
+        let sent = &self.subscriptions[Kind::Cluster as usize];
+        let clusters = &sent.due;
         let comes = |name: &Arc<str>| self.offer.get(Kind::Cluster, name).is_some();
         let referrers = [Kind::Listener, Kind::Route];
         match kind {
@@ -183,6 +190,8 @@ impl Session {
             Kind::Cluster => {
                 (referrers.iter()).all(|kind| self.subscriptions[*kind as usize].due.is_empty())
             }
+            // Envoy takes no more clusters before those are warm that are on their way.
+            Kind::Assignment if sent.carries(name) => true,
             Kind::Assignment => !(clusters.contains(name) && comes(name)),
             Kind::Listener | Kind::Route => !clusters.iter().any(comes),
         }

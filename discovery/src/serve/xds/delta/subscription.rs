@@ -42,7 +42,8 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 struct Flight {
     number: u64,
-    names: BTreeSet<Arc<str>>,
+    resources: BTreeSet<Arc<str>>,
+    removed: BTreeSet<Arc<str>>,
 }
 
 /// What was sent and answered.
@@ -130,13 +131,15 @@ impl Subscription {
         let Some(flight) = self.in_flight.take_if(ours) else {
             return Heard::Stale(kind);
         };
+        let mut names = flight.resources;
+        names.extend(flight.removed);
         let Some(mut text) = error else {
             self.progress.acked = number;
             self.in_a_row = 0;
-            self.refused.retain(|name| !flight.names.contains(name));
+            self.refused.retain(|name| !names.contains(name));
             return Heard::Ack(kind);
         };
-        self.search(flight.names);
+        self.search(names);
         let end = (0..=MAX_NACK).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
         self.progress.nacks += 1;
@@ -175,6 +178,12 @@ impl Subscription {
         self.in_flight.is_none() && something
     }
 
+    /// Whether a resource of this name is on its way.
+    pub(super) fn carries(&self, name: &Arc<str>) -> bool {
+        let flight = self.in_flight.as_ref();
+        flight.is_some_and(|flight| flight.resources.contains(name))
+    }
+
     /// The next part of a refused response, as far as it is still asked for.
     pub(super) fn next_part(&mut self) -> Option<BTreeSet<Arc<str>>> {
         let mut part = self.parts.pop()?;
@@ -184,13 +193,16 @@ impl Subscription {
 
     /// Remembers a response that is on its way.
     pub(super) fn sent(&mut self, number: u64, resources: &[Resource], removed: &[Arc<str>]) {
-        let names = resources.iter().map(Resource::name).chain(removed);
-        let names: BTreeSet<_> = names.cloned().collect();
-        for name in &names {
+        let flight = Flight {
+            number,
+            resources: resources.iter().map(Resource::name).cloned().collect(),
+            removed: removed.iter().cloned().collect(),
+        };
+        for name in flight.resources.iter().chain(&flight.removed) {
             self.due.remove(name);
         }
         self.unanswered = false;
-        self.in_flight = Some(Flight { number, names });
+        self.in_flight = Some(flight);
         self.progress.sent = number;
         self.progress.resources += resources.len() as u64;
         self.progress.removed += removed.len() as u64;
