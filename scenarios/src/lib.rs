@@ -32,6 +32,8 @@ pub mod content;
 
 pub mod load;
 
+pub mod picture;
+
 pub mod crowd;
 
 pub mod recorder;
@@ -40,9 +42,15 @@ pub mod audit;
 
 pub mod dial;
 
+pub mod verdict;
+
 pub mod probe;
 
 pub mod envoy;
+
+pub mod usage;
+
+pub mod metric;
 
 pub mod witness;
 

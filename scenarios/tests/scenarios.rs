@@ -9,6 +9,7 @@
 //! this machine cannot have is ignored with the reason, or fails where
 //! `ISTHMUS_REQUIRE_REAL_PARTS=1` says that nothing may be missing.
 
+mod churn;
 mod credentials;
 mod envoy_verifies_trust;
 mod one_cluster;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         stage.trial("envoy_verifies_trust", envoy_verifies_trust::story),
         stage.trial("two_clusters", two_clusters::story),
         stage.trial("credentials", credentials::story),
+        stage.trial("churn", churn::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -289,5 +289,5 @@ fn record(c1: &Cluster) -> Result<Recorder> {
     Ok(Recorder::new(process))
 }
 
-const SERVICES: u8 = 50;
+const SERVICES: u16 = 50;
 const EACH: u8 = 10;

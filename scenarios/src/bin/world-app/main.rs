@@ -2,7 +2,9 @@
 //! application, and clients for it. Clients answer in JSON on standard output;
 //! what goes wrong is said on standard error, with a failing exit code.
 
+mod claim;
 mod dial;
+mod door;
 mod hello;
 mod record;
 mod requests;
@@ -25,6 +27,8 @@ enum Command {
     TlsDial(dial::Args),
     /// Subscribes to endpoints as a sidecar does, and tells each that comes or goes.
     Record(record::Args),
+    /// Asks for clusters as somebody, and says what it is answered.
+    Claim(claim::Args),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,5 +39,6 @@ async fn main() -> Result<()> {
         Command::Transfer(args) => transfer::run(args).await,
         Command::TlsDial(args) => dial::run(args).await,
         Command::Record(args) => record::run(args).await,
+        Command::Claim(args) => claim::run(args).await,
     }
 }

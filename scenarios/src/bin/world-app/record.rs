@@ -4,78 +4,65 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
     time::SystemTime,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use envoy_types::pb::{
     envoy::{
         config::{
-            core::v3::{Node, address::Address::SocketAddress, socket_address::PortSpecifier},
+            core::v3::{address::Address::SocketAddress, socket_address::PortSpecifier},
             endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier},
         },
-        service::discovery::v3::{
-            DeltaDiscoveryRequest, DeltaDiscoveryResponse,
-            aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
-        },
+        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     },
-    google::protobuf::Any,
+    google::{protobuf::Any, rpc::Status},
 };
-use hyper_util::rt::TokioIo;
 use prost::Message;
-use rustls::pki_types::ServerName;
 use scenarios::{
     load::micros,
-    recorder::{Happening, Record},
+    recorder::{Happening, Line, Received, Record},
 };
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
 
-use crate::witness;
+use crate::door::{ASSIGNMENT, CLUSTER, Door, request};
 
-/// Whom to ask, as whom, and which clusters to record.
+/// Whom to ask, and which clusters to record.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A leaf directory: `cert-chain.pem`, `key.pem`, `root-cert.pem`.
-    #[arg(long)]
-    credential: PathBuf,
-    #[arg(long)]
-    address: SocketAddr,
-    /// The one SPIFFE id to accept.
-    #[arg(long)]
-    expect: String,
-    #[arg(long)]
-    node: String,
+    #[command(flatten)]
+    door: Door,
     /// Clusters whose name begins so.
     #[arg(long)]
     prefix: String,
+    /// A cluster: every response with its endpoints is refused as a whole.
+    #[arg(long, requires = "because")]
+    refuse: Option<String>,
+    /// What is said then.
+    #[arg(long)]
+    because: Option<String>,
 }
 
 /// What is known, by cluster.
 struct Recorder {
     prefix: String,
+    refuse: Option<(String, String)>,
     requests: mpsc::Sender<DeltaDiscoveryRequest>,
     known: BTreeMap<String, BTreeSet<String>>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let mut client = AggregatedDiscoveryServiceClient::new(connect(&args).await?)
-        .max_decoding_message_size(LIMIT);
+    let mut client = args.door.knock().await?;
     let (requests, queue) = mpsc::channel(QUEUE);
     let mut recorder = Recorder {
         prefix: args.prefix,
+        refuse: args.refuse.zip(args.because),
         requests,
         known: BTreeMap::new(),
     };
     let first = DeltaDiscoveryRequest {
-        node: Some(Node {
-            id: args.node,
-            ..Node::default()
-        }),
+        node: Some(args.door.node()),
         resource_names_subscribe: vec!["*".to_owned()],
         ..request(CLUSTER)
     };
@@ -88,35 +75,50 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     anyhow::bail!("the stream has ended")
 }
 
-async fn connect(args: &Args) -> Result<Channel> {
-    let config = witness::config(&args.credential, &args.expect, "h2")?;
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let address = args.address;
-    let dial = tower::service_fn(move |_: http::Uri| {
-        let connector = connector.clone();
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            let name = ServerName::IpAddress(address.ip().into());
-            connector.connect(name, stream).await.map(TokioIo::new)
-        }
-    });
-    let endpoint = Endpoint::from_static("http://discovery");
-    endpoint
-        .connect_with_connector(dial)
-        .await
-        .context("cannot connect")
-}
-
 impl Recorder {
     async fn take(&mut self, response: DeltaDiscoveryResponse) -> Result<()> {
-        let mut answers = vec![DeltaDiscoveryRequest {
-            response_nonce: response.nonce,
+        let refusal = self.refusal(&response);
+        let received = Received {
+            at: micros(SystemTime::now()),
+            kind: response.type_url.clone(),
+            resources: response.resources.len(),
+            removed: response.removed_resources.len(),
+            bytes: response.encoded_len(),
+            refused: refusal.as_ref().map(|(version, _)| version.clone()),
+        };
+        tell(&Line::Response(received))?;
+        let answer = DeltaDiscoveryRequest {
+            response_nonce: response.nonce.clone(),
+            error_detail: refusal.map(|(_, status)| status),
             ..request(&response.type_url)
-        }];
+        };
+        let refused = answer.error_detail.is_some();
+        self.requests.send(answer).await?;
+        if refused {
+            return Ok(());
+        }
+        self.believe(response).await
+    }
+
+    /// The version that is refused, and the answer to it.
+    fn refusal(&self, response: &DeltaDiscoveryResponse) -> Option<(String, Status)> {
+        let (cluster, because) = self.refuse.as_ref()?;
+        let refused = |resource: &&Resource| resource.name == *cluster;
+        let resource = response.resources.iter().find(refused)?;
+        let status = Status {
+            code: tonic::Code::InvalidArgument.into(),
+            message: because.clone(),
+            ..Status::default()
+        };
+        (response.type_url == ASSIGNMENT).then(|| (resource.version.clone(), status))
+    }
+
+    async fn believe(&mut self, response: DeltaDiscoveryResponse) -> Result<()> {
+        let mut answer = None;
         match response.type_url.as_str() {
             CLUSTER => {
                 let names = response.resources.into_iter().map(|resource| resource.name);
-                answers.extend(self.clusters(names, response.removed_resources)?);
+                answer = self.clusters(names, response.removed_resources)?;
             }
             ASSIGNMENT => {
                 for resource in response.resources {
@@ -129,7 +131,7 @@ impl Recorder {
             }
             other => anyhow::bail!("never asked for {other}"),
         }
-        for answer in answers {
+        if let Some(answer) = answer {
             self.requests.send(answer).await?;
         }
         Ok(())
@@ -168,33 +170,28 @@ impl Recorder {
             return Ok(());
         };
         let at = micros(SystemTime::now());
-        let tell = |address: &String, happening| {
-            let record = Record {
+        let say = |address: &String, happening| {
+            tell(&Line::Endpoint(Record {
                 at,
                 cluster: cluster.to_owned(),
                 address: address.clone(),
                 happening,
-            };
-            let line = serde_json::to_string(&record)?;
-            writeln!(std::io::stdout(), "{line}")?;
-            anyhow::Ok(())
+            }))
         };
         for address in known.difference(&new) {
-            tell(address, Happening::Removed)?;
+            say(address, Happening::Removed)?;
         }
         for address in new.difference(known) {
-            tell(address, Happening::Added)?;
+            say(address, Happening::Added)?;
         }
         *known = new;
         Ok(())
     }
 }
 
-fn request(type_url: &str) -> DeltaDiscoveryRequest {
-    DeltaDiscoveryRequest {
-        type_url: type_url.to_owned(),
-        ..DeltaDiscoveryRequest::default()
-    }
+fn tell(line: &Line) -> Result<()> {
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(line)?)?;
+    Ok(())
 }
 
 fn addresses(assignment: &Any) -> Result<BTreeSet<String>> {
@@ -220,8 +217,5 @@ fn address(endpoint: LbEndpoint) -> Result<String> {
     Ok(format!("{}:{port}", socket.address))
 }
 
-const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-const ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
-const LIMIT: usize = 64 << 20;
 /// Requests that may wait; each response leads to two at most.
 const QUEUE: usize = 64;
