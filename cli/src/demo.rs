@@ -4,17 +4,19 @@ mod lines;
 mod live;
 mod playing;
 mod screen;
+mod svg;
 
 use std::{
     fs::{self, DirBuilder, File},
     io::{IsTerminal, stdout},
     os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use ratatui::{Terminal, backend::TestBackend};
 use scenarios::demo::{Mesh, Order, Play, Script};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use crate::{
     logging,
     process::{self, Threads},
 };
-use screen::Guide;
+use screen::{Guide, draw};
 
 /// Two clusters in two networks on this machine, one mesh in front of them, and five things
 /// to try. Needs nothing installed, and no root.
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// Tell in plain lines, also on a terminal.
     #[arg(long)]
     plain: bool,
+    /// Write a picture of the screen into this file, and end.
+    #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["once", "json"])]
+    picture: Option<PathBuf>,
     /// Leave files behind, and say how to look into them.
     #[arg(long)]
     keep: bool,
@@ -91,9 +96,10 @@ async fn play(args: Args, home: Home, cancel: CancellationToken) -> Result<ExitC
         "up in {:.1} s: c1's client is answered by both clusters",
         up.as_secs_f64()
     ));
-    let outcome = match args.once {
-        true => through(&mut mesh, style, &cancel).await,
-        false => {
+    let outcome = match &args.picture {
+        _ if args.once => through(&mut mesh, style, &cancel).await,
+        Some(file) => portray(&mut mesh, &home, file).await,
+        None => {
             let guide = home.guide(&mut mesh);
             match style {
                 Style::Screen => live::watch(&mut mesh, guide, &cancel).await,
@@ -107,6 +113,17 @@ async fn play(args: Args, home: Home, cancel: CancellationToken) -> Result<ExitC
     mesh.stop().await;
     home.leave(style);
     outcome
+}
+
+/// Draws the mesh when it has run for a while.
+async fn portray(mesh: &mut Mesh, home: &Home, file: &Path) -> Result<ExitCode> {
+    tokio::time::sleep(SITTING).await;
+    let (picture, guide) = (mesh.picture(None).await, home.guide(mesh));
+    let mut terminal = Terminal::new(TestBackend::new(170, 34))?;
+    let drawn = terminal.draw(|frame| draw(frame, &picture, &guide))?;
+    fs::write(file, svg::of(drawn.buffer))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Plays the script.
@@ -196,3 +213,6 @@ impl Drop for Home {
         }
     }
 }
+
+/// How long the mesh works before its picture is taken.
+const SITTING: Duration = Duration::from_secs(5);

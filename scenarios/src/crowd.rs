@@ -1,38 +1,30 @@
 //! Many endpoints that no program stands behind: Services, Pods and EndpointSlices written
 //! straight to an API server, changed at a pace, and a diary of every change.
 
+mod churn;
 mod group;
 
 use std::{
     collections::BTreeSet,
     net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
-};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use self::group::{Group, Way};
-use crate::{load::micros, topology::ClusterPlan, world::api::Api};
+use self::group::{Group, NAMESPACE, Way};
+use crate::{load::micros, picture::Picture, topology::ClusterPlan, world::api::Api};
+
+pub use churn::{Churn, Pause, Tempo};
 
 /// The endpoints of one cluster.
 #[derive(Debug)]
 pub struct Crowd {
     groups: Vec<Group>,
     diary: Diary,
-}
-
-/// Changes that go on until they are stopped.
-#[derive(Debug)]
-pub struct Churn {
-    workers: JoinSet<Result<Vec<Group>>>,
-    stop: watch::Sender<bool>,
 }
 
 /// A change of an endpoint, written to the API server.
@@ -65,6 +57,7 @@ pub struct Diary(Arc<Mutex<Pages>>);
 struct Pages {
     written: Vec<Written>,
     versions: Vec<Version>,
+    requests: usize,
 }
 
 impl Crowd {
@@ -72,7 +65,7 @@ impl Crowd {
     ///
     /// # Errors
     /// When the API refuses.
-    pub async fn gather(api: &Api, plan: &ClusterPlan, services: u8, each: u8) -> Result<Self> {
+    pub async fn gather(api: &Api, plan: &ClusterPlan, services: u16, each: u8) -> Result<Self> {
         let diary = Diary::default();
         let mut groups: Vec<Group> = (0..services)
             .map(|number| Group::new(api.clone(), plan.clone(), diary.clone(), number, each))
@@ -100,32 +93,47 @@ impl Crowd {
         self.groups.iter().flat_map(Group::present).collect()
     }
 
-    /// Lets endpoints go and come back, one change every `pace`, every third by way of its
-    /// Pod, until [`Crowd::rest`].
+    /// What the API server says at this moment: each service with the endpoints in its
+    /// slices.
+    ///
+    /// # Errors
+    /// When the API refuses, or a slice is of no service.
+    pub async fn listed(api: &Api) -> Result<Picture> {
+        let label = format!("endpointslice.kubernetes.io/managed-by={MANAGER}");
+        let slices: Vec<EndpointSlice> = api.list(NAMESPACE, &label).await?;
+        let mut picture = Picture::default();
+        for slice in slices {
+            let labels = slice.metadata.labels.unwrap_or_default();
+            let service = labels.get("kubernetes.io/service-name");
+            let service = service.context("a slice of no service")?;
+            let port = slice.ports.iter().flatten().find_map(|port| port.port);
+            let port = port.context("a slice without a port")?;
+            picture.know(service);
+            for endpoint in slice.endpoints.unwrap_or_default() {
+                let address = endpoint.addresses.first().context("no address")?;
+                picture.add(service, &format!("{address}:{port}"));
+            }
+        }
+        Ok(picture)
+    }
+
+    /// Lets endpoints go and come back until [`Crowd::rest`]: at any time half of the
+    /// services lack some.
     #[must_use]
-    pub fn churn(&mut self, pace: Duration) -> Churn {
-        let stop = watch::Sender::new(false);
+    pub fn churn(&mut self, tempo: impl Into<Tempo>) -> Churn {
         let mut shares: Vec<Vec<Group>> = (0..AT_ONCE).map(|_| Vec::new()).collect();
         for (index, group) in self.groups.drain(..).enumerate() {
             shares[index % AT_ONCE].push(group);
         }
-        let mut workers = JoinSet::new();
-        for groups in shares {
-            let every = pace * u32::try_from(AT_ONCE).unwrap_or(1);
-            workers.spawn(work(groups, every, stop.subscribe()));
-        }
-        Churn { workers, stop }
+        Churn::begin(shares, tempo.into())
     }
 
     /// Ends a churn; every endpoint is there again.
     ///
     /// # Errors
     /// When a write of it failed.
-    pub async fn rest(&mut self, mut churn: Churn) -> Result<()> {
-        churn.stop.send_replace(true);
-        while let Some(groups) = churn.workers.join_next().await {
-            self.groups.extend(groups??);
-        }
+    pub async fn rest(&mut self, churn: Churn) -> Result<()> {
+        self.groups.extend(churn.end().await?);
         Ok(())
     }
 
@@ -135,7 +143,9 @@ impl Crowd {
     /// When the API refuses.
     pub async fn leave(&mut self, services: usize, number: usize) -> Result<()> {
         for (index, group) in self.groups.iter_mut().take(services).enumerate() {
-            group.leave(number, Way::alternate(index, 2)).await?;
+            group
+                .leave(number..number + 1, Way::alternate(index, 2))
+                .await?;
         }
         Ok(())
     }
@@ -146,7 +156,7 @@ impl Crowd {
     /// When the API refuses.
     pub async fn come(&mut self, services: usize, number: usize) -> Result<()> {
         for group in self.groups.iter_mut().take(services) {
-            group.come(number).await?;
+            group.come(number..number + 1).await?;
         }
         Ok(())
     }
@@ -157,6 +167,12 @@ impl Diary {
     #[must_use]
     pub fn written(&self) -> Vec<Written> {
         self.pages().written.clone()
+    }
+
+    /// How many requests were made for all of it.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.pages().requests
     }
 
     /// The newest version of a resource that was given before a moment.
@@ -183,6 +199,10 @@ impl Diary {
         });
     }
 
+    fn request(&self) {
+        self.pages().requests += 1;
+    }
+
     fn version_given(&self, resource: &'static str, number: Option<&str>) -> Result<()> {
         let number = number.context("an answer without a version")?.parse()?;
         let done = micros(SystemTime::now());
@@ -199,35 +219,14 @@ impl Diary {
     }
 }
 
-/// One endpoint after another goes, and comes back with the next change.
-async fn work(
-    mut groups: Vec<Group>,
-    every: Duration,
-    mut stop: watch::Receiver<bool>,
-) -> Result<Vec<Group>> {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for round in 0.. {
-        for (index, group) in groups.iter_mut().enumerate() {
-            ticks.tick().await;
-            group.leave(round, Way::alternate(round + index, 3)).await?;
-            tokio::select! {
-                _ = ticks.tick() => {}
-                _ = stop.wait_for(|stop| *stop) => {}
-            }
-            group.come(round).await?;
-            if *stop.borrow() {
-                return Ok(groups);
-            }
-        }
-    }
-    Ok(groups)
-}
-
 /// An address of the crowd: outside of every range of pods that are real.
-fn address(service: u8, number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 77, service, number + 1)
+fn address(service: u16, member: u8) -> Ipv4Addr {
+    let [high, low] = service.to_be_bytes();
+    Ipv4Addr::new(10, 77 + high, low, member + 1)
 }
 
 /// Requests that are under way at a time.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 20;
+
+/// Who writes the slices, as their label says.
+const MANAGER: &str = "crowd";

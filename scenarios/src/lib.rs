@@ -38,6 +38,8 @@ pub mod hello;
 
 pub mod load;
 
+pub mod picture;
+
 pub mod crowd;
 
 pub mod recorder;
@@ -49,10 +51,13 @@ pub mod audit;
 pub mod dial;
 
 pub mod metric;
+pub mod verdict;
 
 pub mod probe;
 
 pub mod envoy;
+
+pub mod usage;
 
 pub mod witness;
 

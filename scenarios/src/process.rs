@@ -227,6 +227,16 @@ impl Process {
         Ok(())
     }
 
+    /// Stops it where it is, as a machine does that swaps or hangs.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         // The child is not waited for yet, so the pid is still its own.
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {

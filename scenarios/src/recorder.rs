@@ -3,7 +3,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::File,
+    io::{Read, Seek, SeekFrom},
     time::{Duration, SystemTime},
 };
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     crowd::Written,
     load::micros,
+    picture::{Picture, service_of},
     probe::eventually,
     process::Process,
     topology::{XDS_PORT, pod_address},
@@ -23,7 +25,17 @@ use crate::{
     },
 };
 
-/// An endpoint that came or went: a line of `world-app record`.
+/// A line of `world-app record`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Line {
+    /// What a response means.
+    Endpoint(Record),
+    /// The response itself.
+    Response(Received),
+}
+
+/// An endpoint that came or went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// When it was told, in microseconds since 1970.
@@ -46,10 +58,34 @@ pub enum Happening {
     Removed,
 }
 
+/// A response, as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// When, in microseconds since 1970.
+    pub at: u64,
+    /// Its type URL.
+    pub kind: String,
+    /// How many resources were in it.
+    pub resources: usize,
+    /// How many names it took away.
+    pub removed: usize,
+    /// Its size as a message.
+    pub bytes: usize,
+    /// The version of the resource for which it was refused.
+    pub refused: Option<String>,
+}
+
 /// A running `world-app record`.
 #[derive(Debug)]
 pub struct Recorder {
     process: Process,
+    /// How much of its log was read.
+    read: u64,
+    /// Of that, a last line without its end.
+    rest: String,
+    records: Records,
+    received: Vec<Received>,
+    picture: Picture,
 }
 
 /// What it told, in order.
@@ -83,7 +119,20 @@ impl Recorder {
         ];
         let wanted = arguments.len() - usize::from(!reconnect);
         let process = cluster.pod(DISCOVERY)?.spawn(&arguments[..wanted])?;
-        Ok(Self { process })
+        Ok(Self::new(process))
+    }
+
+    /// Of this process.
+    #[must_use]
+    pub fn new(process: Process) -> Self {
+        Self {
+            process,
+            read: 0,
+            rest: String::new(),
+            records: Records::default(),
+            received: Vec::new(),
+            picture: Picture::default(),
+        }
     }
 
     /// What was told so far.
@@ -91,10 +140,31 @@ impl Recorder {
     /// # Errors
     /// When the recorder has ended, or says something else.
     pub fn so_far(&mut self) -> Result<Records> {
-        self.process.check()?;
-        let text = fs::read_to_string(self.process.log())?;
-        // A last line without its end is still being written.
-        Records::parse(text.rfind('\n').map_or("", |end| &text[..end]))
+        self.read_on()?;
+        Ok(self.records.clone())
+    }
+
+    /// The responses so far.
+    ///
+    /// # Errors
+    /// As [`Recorder::so_far`].
+    pub fn received(&mut self) -> Result<&[Received]> {
+        self.read_on()?;
+        Ok(&self.received)
+    }
+
+    /// What is known now.
+    ///
+    /// # Errors
+    /// As [`Recorder::so_far`].
+    pub fn picture(&mut self) -> Result<&Picture> {
+        self.read_on()?;
+        Ok(&self.picture)
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
     }
 
     /// Waits until what is known is `truth`, and says what was told until then.
@@ -117,16 +187,41 @@ impl Recorder {
         })
         .await
     }
+
+    /// Takes in the lines that were written since.
+    fn read_on(&mut self) -> Result<()> {
+        self.process.check()?;
+        let mut log = File::open(self.process.log())?;
+        log.seek(SeekFrom::Start(self.read))?;
+        let mut text = std::mem::take(&mut self.rest);
+        self.read += u64::try_from(log.read_to_string(&mut text)?)?;
+        // A last line without its end is still being written.
+        let end = text.rfind('\n').map_or(0, |end| end + 1);
+        self.rest = text.split_off(end);
+        for line in text.lines() {
+            let line = serde_json::from_str(line).with_context(|| format!("recorder: {line}"))?;
+            self.take(line);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Endpoint(record) => {
+                if let Some(service) = service_of(&record.cluster) {
+                    match record.happening {
+                        Happening::Added => self.picture.add(service, &record.address),
+                        Happening::Removed => self.picture.remove(service, &record.address),
+                    }
+                }
+                self.records.0.push(record);
+            }
+            Line::Response(received) => self.received.push(received),
+        }
+    }
 }
 
 impl Records {
-    fn parse(text: &str) -> Result<Self> {
-        text.lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("recorder: {line}")))
-            .collect::<Result<_>>()
-            .map(Self)
-    }
-
     /// The addresses that are known at the end.
     #[must_use]
     pub fn known(&self) -> BTreeSet<String> {
@@ -145,6 +240,15 @@ impl Records {
     pub fn since(&self, moment: SystemTime) -> Self {
         let moment = micros(moment);
         Self(self.0.iter().filter(|r| r.at >= moment).cloned().collect())
+    }
+
+    /// The clusters of which something was told.
+    #[must_use]
+    pub fn clusters(&self) -> BTreeSet<&str> {
+        self.0
+            .iter()
+            .map(|record| record.cluster.as_str())
+            .collect()
     }
 
     /// How many of a kind.
@@ -232,18 +336,23 @@ impl Records {
             .collect()
     }
 
-    /// How long after their writes those removals were told that have a write, sorted.
+    /// How long after their writes those were told that have a write, sorted.
     #[must_use]
     pub fn delays(&self, written: &[Written]) -> Vec<Duration> {
+        let mut writes: BTreeMap<(&str, bool), Vec<u64>> = BTreeMap::new();
+        for write in written {
+            let of_it = writes.entry((&write.address, write.present)).or_default();
+            of_it.push(write.begun);
+        }
         let mut delays: Vec<Duration> = Vec::new();
         for record in &self.0 {
-            let present = record.happening == Happening::Added;
-            let write = written.iter().rev().find(|write| {
-                write.address == record.address
-                    && write.present == present
-                    && write.begun <= record.at
-            });
-            delays.extend(write.map(|w| Duration::from_micros(record.at - w.begun)));
+            let key = (
+                record.address.as_str(),
+                record.happening == Happening::Added,
+            );
+            let begun = writes.get(&key).into_iter().flatten();
+            let newest = begun.filter(|begun| **begun <= record.at).max();
+            delays.extend(newest.map(|begun| Duration::from_micros(record.at - begun)));
         }
         delays.sort_unstable();
         delays
@@ -301,6 +410,24 @@ mod tests {
             write(3, "b", false),
         ];
         assert!(records.unfounded(&both).is_empty());
+    }
+
+    #[test]
+    fn a_delay_is_counted_from_the_newest_write_before_it() {
+        let written = [
+            write(5, "a", false),
+            write(7, "a", true),
+            write(20, "a", false),
+            write(40, "a", false),
+        ];
+        let told = [
+            (8, Happening::Removed),
+            (9, Happening::Added),
+            (30, Happening::Removed),
+        ];
+        let records = Records(told.map(|(at, what)| record(at, "a", what)).into());
+        let expected = [2, 3, 10].map(Duration::from_micros);
+        assert_eq!(records.delays(&written), expected);
     }
 
     #[test]

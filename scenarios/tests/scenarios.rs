@@ -11,6 +11,7 @@
 //! this machine cannot have is ignored with the reason, or fails where
 //! `ISTHMUS_REQUIRE_REAL_PARTS=1` says that nothing may be missing.
 
+mod churn;
 mod crash;
 mod credentials;
 mod envoy_verifies_trust;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         stage.trial("credentials", credentials::story),
         stage.trial("crash", crash::story),
         stage.trial("sidecars_agree", sidecars_agree::story),
+        stage.trial("churn", churn::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,8 +1,9 @@
 //! One Service of a crowd, with its Pods and its EndpointSlice.
 
-use std::{fmt::Debug, net::Ipv4Addr, time::SystemTime};
+use std::{net::Ipv4Addr, ops::Range, time::SystemTime};
 
 use anyhow::{Context, Result};
+use http::header::{ACCEPT, HeaderValue};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -12,9 +13,9 @@ use k8s_openapi::{
 };
 use kube::{
     Resource,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams, Request},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Diary, address};
@@ -56,6 +57,18 @@ struct Member {
     has_pod: bool,
 }
 
+/// All that is read of an answer.
+#[derive(Deserialize)]
+struct Answer {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    resource_version: Option<String>,
+}
+
 impl Way {
     /// Every `nth` by way of its Pod.
     pub(super) fn alternate(number: usize, nth: usize) -> Self {
@@ -67,7 +80,7 @@ impl Way {
 }
 
 impl Group {
-    pub(super) fn new(api: Api, plan: ClusterPlan, diary: Diary, number: u8, each: u8) -> Self {
+    pub(super) fn new(api: Api, plan: ClusterPlan, diary: Diary, number: u16, each: u8) -> Self {
         let service = format!("crowd-{number}");
         let members = (0..each).map(|member| Member {
             pod: format!("{service}-{member}"),
@@ -86,13 +99,13 @@ impl Group {
     }
 
     pub(super) async fn create(&self) -> Result<()> {
-        self.post::<Service>("services", self.service_object())
+        self.post::<Service>("services", &self.service_object())
             .await?;
-        for index in 0..self.members.len() {
-            self.create_pod(index).await?;
+        for member in &self.members {
+            self.create_pod(member).await?;
         }
         let begun = SystemTime::now();
-        self.post::<EndpointSlice>("endpointslices", self.slice())
+        self.post::<EndpointSlice>("endpointslices", &self.slice())
             .await?;
         for member in &self.members {
             self.diary.write(begun, member.socket(), true);
@@ -105,39 +118,45 @@ impl Group {
         present.map(Member::socket)
     }
 
-    /// Counts members round and round.
-    pub(super) async fn leave(&mut self, number: usize, way: Way) -> Result<()> {
-        let index = number % self.members.len();
+    /// Lets these members go with one write of the slice; counts round and round.
+    pub(super) async fn leave(&mut self, numbers: Range<usize>, way: Way) -> Result<()> {
         let begun = SystemTime::now();
-        let member = &mut self.members[index];
-        member.present = false;
-        self.diary.write(begun, member.socket(), false);
-        if way == Way::Pod {
-            member.has_pod = false;
-            let pods: kube::Api<Pod> = self.resource();
-            let now = DeleteParams::default().grace_period(0);
-            pods.delete(&self.members[index].pod, &now).await?;
-        }
-        self.write_slice().await
-    }
-
-    pub(super) async fn come(&mut self, number: usize) -> Result<()> {
-        let index = number % self.members.len();
-        let begun = SystemTime::now();
-        if !self.members[index].has_pod {
+        for number in numbers {
+            let index = number % self.members.len();
             let member = &mut self.members[index];
-            member.pod = format!("{}-{index}-{}", self.service, member.pods);
-            member.pods += 1;
-            self.create_pod(index).await?;
+            member.present = false;
+            self.diary.write(begun, member.socket(), false);
+            if way == Way::Pod {
+                member.has_pod = false;
+                let pod = member.pod.clone();
+                self.delete::<Pod>(&pod).await?;
+            }
         }
-        let member = &mut self.members[index];
-        (member.present, member.has_pod) = (true, true);
-        self.diary.write(begun, member.socket(), true);
         self.write_slice().await
     }
 
-    async fn create_pod(&self, index: usize) -> Result<()> {
-        let member = &self.members[index];
+    /// Lets them come back.
+    pub(super) async fn come(&mut self, numbers: Range<usize>) -> Result<()> {
+        for number in numbers.clone() {
+            let index = number % self.members.len();
+            if !self.members[index].has_pod {
+                let member = &mut self.members[index];
+                member.pod = format!("{}-{index}-{}", self.service, member.pods);
+                member.pods += 1;
+                self.create_pod(&self.members[index]).await?;
+            }
+        }
+        let begun = SystemTime::now();
+        for number in numbers {
+            let index = number % self.members.len();
+            let member = &mut self.members[index];
+            (member.present, member.has_pod) = (true, true);
+            self.diary.write(begun, member.socket(), true);
+        }
+        self.write_slice().await
+    }
+
+    async fn create_pod(&self, member: &Member) -> Result<()> {
         let workload = Workload {
             name: "crowd",
             namespace: NAMESPACE,
@@ -147,54 +166,66 @@ impl Group {
             address: None,
         };
         let pod = objects::pod(&self.plan, &workload, &member.pod);
-        self.post::<Pod>("pods", pod).await?;
+        self.post::<Pod>("pods", &pod).await?;
         let status = objects::pod_status(member.address, self.plan.node(), true);
-        let pods: kube::Api<Pod> = self.resource();
         let patch = Patch::Merge(json!({ "status": status }));
-        let pod = pods
-            .patch_status(&member.pod, &PatchParams::default(), &patch)
-            .await?;
-        let version = pod.metadata.resource_version;
-        self.diary.version_given("pods", version.as_deref())
+        let request = collection::<Pod>().patch_subresource(
+            "status",
+            &member.pod,
+            &PatchParams::default(),
+            &patch,
+        );
+        self.send("pods", request?).await
     }
 
     async fn write_slice(&self) -> Result<()> {
-        let slices: kube::Api<EndpointSlice> = self.resource();
         let patch = Patch::Merge(json!({ "endpoints": self.slice()["endpoints"] }));
-        let slice = slices
-            .patch(&self.service, &PatchParams::default(), &patch)
+        let slices = collection::<EndpointSlice>();
+        let request = slices.patch(&self.service, &PatchParams::default(), &patch)?;
+        self.send("endpointslices", request)
             .await
-            .with_context(|| format!("cannot change the slice {}", self.service))?;
-        let version = slice.metadata.resource_version;
-        self.diary
-            .version_given("endpointslices", version.as_deref())
+            .with_context(|| format!("cannot change the slice {}", self.service))
     }
 
-    async fn post<K>(&self, resource: &'static str, object: Value) -> Result<()>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let api: kube::Api<K> = self.resource();
-        let object = serde_json::from_value(object)?;
-        let made = api.create(&PostParams::default(), &object).await?;
-        let version = made.meta().resource_version.as_deref();
-        self.diary.version_given(resource, version)
-    }
-
-    fn resource<K>(&self) -> kube::Api<K>
+    async fn post<K>(&self, resource: &'static str, object: &Value) -> Result<()>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        kube::Api::namespaced(self.api.client(), NAMESPACE)
+        let body = serde_json::to_vec(object)?;
+        let request = collection::<K>().create(&PostParams::default(), body)?;
+        self.send(resource, request).await
+    }
+
+    async fn delete<K>(&self, name: &str) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let now = DeleteParams::default().grace_period(0);
+        let request = collection::<K>().delete(name, &now)?;
+        self.diary.request();
+        self.api.client().request_text(request).await?;
+        Ok(())
+    }
+
+    /// Sends what changes a resource, and writes down the version that it got.
+    async fn send(
+        &self,
+        resource: &'static str,
+        mut request: http::Request<Vec<u8>>,
+    ) -> Result<()> {
+        let brief = HeaderValue::from_static(METADATA_ONLY);
+        request.headers_mut().insert(ACCEPT, brief);
+        self.diary.request();
+        let answer: Answer = self.api.client().request(request).await?;
+        let version = answer.metadata.resource_version;
+        self.diary.version_given(resource, version.as_deref())
     }
 
     /// Without a selector: its slices are ours to write.
     fn service_object(&self) -> Value {
         json!({
+            "apiVersion": "v1",
+            "kind": "Service",
             "metadata": {
                 "name": self.service,
                 "namespace": NAMESPACE,
@@ -208,12 +239,14 @@ impl Group {
         let present = self.members.iter().filter(|member| member.present);
         let endpoints: Vec<Value> = present.map(|member| self.endpoint(member)).collect();
         json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
             "metadata": {
                 "name": self.service,
                 "namespace": NAMESPACE,
                 "labels": {
                     "kubernetes.io/service-name": self.service,
-                    "endpointslice.kubernetes.io/managed-by": "crowd",
+                    "endpointslice.kubernetes.io/managed-by": super::MANAGER,
                 },
             },
             "addressType": "IPv4",
@@ -238,4 +271,15 @@ impl Member {
     }
 }
 
-const NAMESPACE: &str = "sample";
+fn collection<K>() -> Request
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Request::new(K::url_path(&(), Some(NAMESPACE)))
+}
+
+/// Whole objects in answers would cost more than what is measured.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// Where all of the crowd is.
+pub(super) const NAMESPACE: &str = "sample";

@@ -259,7 +259,7 @@ fn seed() -> Result<u64> {
     }
 }
 
-const SERVICES: u8 = 50;
+const SERVICES: u16 = 50;
 const EACH: u8 = 10;
 /// A change every so often.
 const PACE: Duration = Duration::from_millis(10);

@@ -254,5 +254,5 @@ fn discovery() -> Workload {
     }
 }
 
-const SERVICES: u8 = 50;
+const SERVICES: u16 = 50;
 const EACH: u8 = 10;

@@ -5,8 +5,13 @@
 //! name only, and the newest state is sent when the answer comes: a viewer that stops
 //! reading costs a set of names, never a queue of states.
 //!
+//! What was refused is not sent again before it changes, but for the search: of a refused
+//! response with several resources the halves are sent again, until each bad one was refused
+//! by itself and everything else was taken.
+//!
 //! Additions go in the order of [`Kind`]. An assignment waits for the news of its own
-//! cluster; listeners and routes wait for all clusters that are new or changed. A cluster
+//! cluster, unless that is on its way in an older state: Envoy answers for clusters when all
+//! are warm, each by an assignment that came after it. Listeners and routes wait for all clusters that are new or changed. A cluster
 //! is taken away when nothing that may refer to it waits to be sent.
 
 mod subscription;
@@ -130,37 +135,54 @@ impl Session {
     }
 
     fn respond_with(&mut self, kind: Kind) -> Option<Response> {
+        if !self.subscriptions[kind as usize].is_waiting() {
+            return None;
+        }
+        while let Some(part) = self.subscriptions[kind as usize].next_part() {
+            let (go, wait): (BTreeSet<_>, _) =
+                part.into_iter().partition(|name| self.may_go(kind, name));
+            self.subscriptions[kind as usize].due.extend(wait);
+            if !go.is_empty() {
+                return Some(self.send(kind, go));
+            }
+        }
         let subscription = &self.subscriptions[kind as usize];
-        if !subscription.is_waiting() {
-            return None;
-        }
-        let (go, wait): (BTreeSet<_>, _) =
-            (subscription.due.iter().map(Arc::clone)).partition(|name| self.may_go(kind, name));
-        if go.is_empty() && !(subscription.unanswered && wait.is_empty()) {
-            return None;
-        }
+        let due = subscription.due.iter();
+        let go: BTreeSet<_> = (due.filter(|name| self.may_go(kind, name)).cloned()).collect();
+        let all = go.len() == subscription.due.len();
+        let wanted = !go.is_empty() || (subscription.unanswered && all);
+        wanted.then(|| self.send(kind, go))
+    }
+
+    fn send(&mut self, kind: Kind, names: BTreeSet<Arc<str>>) -> Response {
+        let asked = &self.subscriptions[kind as usize].names;
         let (mut resources, mut removed) = (Vec::new(), Vec::new());
-        for name in go {
-            let asked = subscription.names.contains(&name);
-            let absent = || Resource::empty(kind, &name).filter(|_| asked);
+        for name in names {
+            let absent = || Resource::empty(kind, &name).filter(|_| asked.contains(&name));
             match self.offer.get(kind, &name).cloned().or_else(absent) {
                 Some(resource) => resources.push(resource),
                 None => removed.push(name),
             }
         }
         self.nonces += 1;
-        self.subscriptions[kind as usize].sent(self.nonces, wait, &resources, &removed);
-        Some(Response {
+        self.subscriptions[kind as usize].sent(self.nonces, &resources, &removed);
+        if kind == Kind::Cluster {
+            // Each cluster that comes is warmed by an assignment that comes after it.
+            let names = resources.iter().map(Resource::name).cloned();
+            self.subscriptions[Kind::Assignment as usize].owe(names);
+        }
+        Response {
             kind,
             resources,
             removed,
             nonce: format!("{}-{}", self.id, self.nonces),
-        })
+        }
     }
 
     /// Whether the news of a name may be sent before everything else that is due.
     fn may_go(&self, kind: Kind, name: &Arc<str>) -> bool {
-        let clusters = &self.subscriptions[Kind::Cluster as usize].due;
+        let sent = &self.subscriptions[Kind::Cluster as usize];
+        let clusters = &sent.due;
         let comes = |name: &Arc<str>| self.offer.get(Kind::Cluster, name).is_some();
         let referrers = [Kind::Listener, Kind::Route];
         match kind {
@@ -168,6 +190,8 @@ impl Session {
             Kind::Cluster => {
                 (referrers.iter()).all(|kind| self.subscriptions[*kind as usize].due.is_empty())
             }
+            // Envoy takes no more clusters before those are warm that are on their way.
+            Kind::Assignment if sent.carries(name) => true,
             Kind::Assignment => !(clusters.contains(name) && comes(name)),
             Kind::Listener | Kind::Route => !clusters.iter().any(comes),
         }

@@ -2,7 +2,9 @@
 //! application, and clients for it. Clients answer in JSON on standard output;
 //! what goes wrong is said on standard error, with a failing exit code.
 
+mod claim;
 mod dial;
+mod door;
 mod hello;
 mod record;
 mod requests;
@@ -28,6 +30,8 @@ enum Command {
     Record(record::Args),
     /// A sidecar in the place of an Envoy.
     Sidecar(sidecar::Args),
+    /// Asks for clusters as somebody, and says what it is answered.
+    Claim(claim::Args),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,5 +43,6 @@ async fn main() -> Result<()> {
         Command::TlsDial(args) => dial::run(args).await,
         Command::Record(args) => record::run(args).await,
         Command::Sidecar(args) => sidecar::run(args).await,
+        Command::Claim(args) => claim::run(args).await,
     }
 }

@@ -7,63 +7,53 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use envoy_types::pb::{
     envoy::{
         config::{
-            core::v3::{Node, address::Address::SocketAddress, socket_address::PortSpecifier},
+            core::v3::{address::Address::SocketAddress, socket_address::PortSpecifier},
             endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier},
         },
-        service::discovery::v3::{
-            DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource,
-            aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
-        },
+        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     },
-    google::protobuf::Any,
+    google::{protobuf::Any, rpc::Status},
 };
-use hyper_util::rt::TokioIo;
 use prost::Message;
-use rustls::pki_types::ServerName;
 use scenarios::{
     load::micros,
-    recorder::{Happening, Record},
+    recorder::{Happening, Line, Received, Record},
 };
-use tokio::{net::TcpStream, sync::mpsc, time::sleep};
+use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
 
-use crate::witness;
+use crate::door::{ASSIGNMENT, CLUSTER, Door, request};
 
-/// Whom to ask, as whom, and which clusters to record.
+/// Whom to ask, and which clusters to record.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A leaf directory: `cert-chain.pem`, `key.pem`, `root-cert.pem`.
-    #[arg(long)]
-    credential: PathBuf,
-    #[arg(long)]
-    address: SocketAddr,
-    /// The one SPIFFE id to accept.
-    #[arg(long)]
-    expect: String,
-    #[arg(long)]
-    node: String,
+    #[command(flatten)]
+    door: Door,
     /// Clusters whose name begins so.
     #[arg(long)]
     prefix: String,
     /// Connect again when the stream ends.
     #[arg(long)]
     reconnect: bool,
+    /// A cluster: every response with its endpoints is refused as a whole.
+    #[arg(long, requires = "because")]
+    refuse: Option<String>,
+    /// What is said then.
+    #[arg(long)]
+    because: Option<String>,
 }
 
 /// What is known.
 struct Recorder {
     prefix: String,
+    refuse: Option<(String, String)>,
     /// Endpoints by cluster.
     known: BTreeMap<String, BTreeSet<String>>,
     /// Versions of clusters and of assignments, by name.
@@ -81,46 +71,27 @@ enum Stop {
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let mut recorder = Recorder {
-        prefix: args.prefix.clone(),
+        prefix: args.prefix,
+        refuse: args.refuse.zip(args.because),
         known: BTreeMap::new(),
         clusters: BTreeMap::new(),
         assignments: BTreeMap::new(),
     };
     loop {
-        match recorder.listen(&args).await {
+        match recorder.listen(&args.door).await {
             Stop::Lost(_) if args.reconnect => sleep(PAUSE).await,
             Stop::Lost(error) | Stop::Nonsense(error) => return Err(error),
         }
     }
 }
 
-async fn connect(args: &Args) -> Result<Channel> {
-    let config = witness::config(&args.credential, &args.expect, "h2")?;
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let address = args.address;
-    let dial = tower::service_fn(move |_: http::Uri| {
-        let connector = connector.clone();
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            let name = ServerName::IpAddress(address.ip().into());
-            connector.connect(name, stream).await.map(TokioIo::new)
-        }
-    });
-    let endpoint = Endpoint::from_static("http://discovery");
-    endpoint
-        .connect_with_connector(dial)
-        .await
-        .context("cannot connect")
-}
-
 impl Recorder {
     /// Lives through one stream.
-    async fn listen(&mut self, args: &Args) -> Stop {
+    async fn listen(&mut self, door: &Door) -> Stop {
         let (requests, queue) = mpsc::channel(QUEUE);
         let opened = async {
-            let client = AggregatedDiscoveryServiceClient::new(connect(args).await?);
-            let mut client = client.max_decoding_message_size(LIMIT);
-            for request in self.first(&args.node) {
+            let mut client = door.knock().await?;
+            for request in self.first(door) {
                 requests.send(request).await?;
             }
             let answer = client.delta_aggregated_resources(ReceiverStream::new(queue));
@@ -149,13 +120,9 @@ impl Recorder {
     }
 
     /// What to ask first, given what is known.
-    fn first(&self, node: &str) -> Vec<DeltaDiscoveryRequest> {
-        let node = Node {
-            id: node.to_owned(),
-            ..Node::default()
-        };
+    fn first(&self, door: &Door) -> Vec<DeltaDiscoveryRequest> {
         let mut first = vec![DeltaDiscoveryRequest {
-            node: Some(node),
+            node: Some(door.node()),
             resource_names_subscribe: vec!["*".to_owned()],
             initial_resource_versions: self.clusters.clone().into_iter().collect(),
             ..request(CLUSTER)
@@ -170,38 +137,67 @@ impl Recorder {
         first
     }
 
+    /// Tells what a response means; what to answer, and to ask for.
     fn take(&mut self, response: DeltaDiscoveryResponse) -> Result<Vec<DeltaDiscoveryRequest>> {
+        let refusal = self.refusal(&response);
+        let received = Received {
+            at: micros(SystemTime::now()),
+            kind: response.type_url.clone(),
+            resources: response.resources.len(),
+            removed: response.removed_resources.len(),
+            bytes: response.encoded_len(),
+            refused: refusal.as_ref().map(|(version, _)| version.clone()),
+        };
+        tell(&Line::Response(received))?;
+        let is_refused = refusal.is_some();
         let mut answers = vec![DeltaDiscoveryRequest {
-            response_nonce: response.nonce,
+            response_nonce: response.nonce.clone(),
+            error_detail: refusal.map(|(_, status)| status),
             ..request(&response.type_url)
         }];
+        if !is_refused {
+            answers.extend(self.believe(response)?);
+        }
+        Ok(answers)
+    }
+
+    /// The version that is refused, and the answer to it.
+    fn refusal(&self, response: &DeltaDiscoveryResponse) -> Option<(String, Status)> {
+        let (cluster, because) = self.refuse.as_ref()?;
+        let refused = |resource: &&Resource| resource.name == *cluster;
+        let resource = response.resources.iter().find(refused)?;
+        let status = Status {
+            code: tonic::Code::InvalidArgument.into(),
+            message: because.clone(),
+            ..Status::default()
+        };
+        (response.type_url == ASSIGNMENT).then(|| (resource.version.clone(), status))
+    }
+
+    /// Takes a response in; what to ask for in consequence.
+    fn believe(
+        &mut self,
+        response: DeltaDiscoveryResponse,
+    ) -> Result<Option<DeltaDiscoveryRequest>> {
+        let (told, removed) = (response.resources, response.removed_resources);
         match response.type_url.as_str() {
             CLUSTER => {
-                note(
-                    &mut self.clusters,
-                    &response.resources,
-                    &response.removed_resources,
-                );
-                let names = response.resources.into_iter().map(|resource| resource.name);
-                answers.extend(self.clusters(names, response.removed_resources)?);
+                note(&mut self.clusters, &told, &removed);
+                self.clusters(told.into_iter().map(|resource| resource.name), removed)
             }
             ASSIGNMENT => {
-                note(
-                    &mut self.assignments,
-                    &response.resources,
-                    &response.removed_resources,
-                );
-                for resource in response.resources {
+                note(&mut self.assignments, &told, &removed);
+                for resource in told {
                     let assignment = resource.resource.unwrap_or_default();
                     self.assigned(&resource.name, addresses(&assignment)?)?;
                 }
-                for name in response.removed_resources {
+                for name in removed {
                     self.assigned(&name, BTreeSet::new())?;
                 }
+                Ok(None)
             }
             other => anyhow::bail!("never asked for {other}"),
         }
-        Ok(answers)
     }
 
     /// A cluster that goes takes its endpoints with it, as in Envoy.
@@ -238,22 +234,19 @@ impl Recorder {
             return Ok(());
         };
         let at = micros(SystemTime::now());
-        let tell = |address: &String, happening| {
-            let record = Record {
+        let say = |address: &String, happening| {
+            tell(&Line::Endpoint(Record {
                 at,
                 cluster: cluster.to_owned(),
                 address: address.clone(),
                 happening,
-            };
-            let line = serde_json::to_string(&record)?;
-            writeln!(std::io::stdout(), "{line}")?;
-            anyhow::Ok(())
+            }))
         };
         for address in known.difference(&new) {
-            tell(address, Happening::Removed)?;
+            say(address, Happening::Removed)?;
         }
         for address in new.difference(known) {
-            tell(address, Happening::Added)?;
+            say(address, Happening::Added)?;
         }
         *known = new;
         Ok(())
@@ -269,11 +262,9 @@ fn note(versions: &mut BTreeMap<String, String>, told: &[Resource], removed: &[S
     }
 }
 
-fn request(type_url: &str) -> DeltaDiscoveryRequest {
-    DeltaDiscoveryRequest {
-        type_url: type_url.to_owned(),
-        ..DeltaDiscoveryRequest::default()
-    }
+fn tell(line: &Line) -> Result<()> {
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(line)?)?;
+    Ok(())
 }
 
 fn addresses(assignment: &Any) -> Result<BTreeSet<String>> {
@@ -299,9 +290,6 @@ fn address(endpoint: LbEndpoint) -> Result<String> {
     Ok(format!("{}:{port}", socket.address))
 }
 
-const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-const ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
-const LIMIT: usize = 64 << 20;
 /// Between two streams.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Requests that may wait; each response leads to two at most.

@@ -105,9 +105,13 @@ impl Counters {
         self.drops[drop as usize].load(Ordering::Relaxed)
     }
 
+    /// All of them, those of one name beside one another.
     pub(super) fn series(&self) -> Vec<Series> {
-        let kinds = (Kind::ALL.into_iter().zip(&self.kinds))
-            .flat_map(|(kind, counters)| counters.series(("type", kind.as_str())));
+        let of_kind = |index: usize| {
+            let kinds = Kind::ALL.into_iter().zip(&self.kinds);
+            kinds.map(move |(kind, counters)| counters.series(index, ("type", kind.as_str())))
+        };
+        let kinds = (0..OF_KIND.len()).flat_map(of_kind);
         let refusals = (Refusal::LABELS.into_iter().zip(&self.refusals))
             .map(|(reason, value)| counter(REFUSED, ("reason", reason), value));
         let drops = (Dropped::ALL.into_iter().zip(&self.drops))
@@ -122,7 +126,8 @@ impl Counters {
 }
 
 impl KindCounters {
-    fn series(&self, label: (&'static str, &'static str)) -> [Series; 6] {
+    /// The one that [`OF_KIND`] has at `index`.
+    fn series(&self, index: usize, label: (&'static str, &'static str)) -> Series {
         let values = [
             &self.pushes,
             &self.resources,
@@ -131,7 +136,7 @@ impl KindCounters {
             &self.nacks,
             &self.stale,
         ];
-        std::array::from_fn(|index| counter(OF_KIND[index], label, values[index]))
+        counter(OF_KIND[index], label, values[index])
     }
 }
 
@@ -213,3 +218,25 @@ const UNKNOWN: (&str, &str) = (
     "isthmus_discovery_xds_unknown_total",
     "Requests for a type that is not served here.",
 );
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_series_of_a_name_stand_beside_one_another() {
+        let all = Counters::default().series();
+        let families = all.chunk_by(|one, other| one.name == other.name);
+        let names: BTreeSet<_> = all.iter().map(|series| series.name).collect();
+        assert_eq!(
+            families.count(),
+            names.len(),
+            "a page would show the first only"
+        );
+        let bytes = all.iter().filter(|series| series.name == OF_KIND[3].0);
+        let kinds: Vec<_> = bytes.map(|series| series.labels[0].1).collect();
+        assert_eq!(kinds, Kind::ALL.map(Kind::as_str));
+    }
+}

@@ -28,8 +28,22 @@ pub(super) struct Subscription {
     /// Whether the first answer is still owed: it is sent also when it is empty.
     pub(super) unanswered: bool,
     /// The response that is on its way.
-    in_flight: Option<u64>,
+    in_flight: Option<Flight>,
+    /// Parts of refused responses, to be sent again each by itself, the last one first.
+    parts: Vec<BTreeSet<Arc<str>>>,
+    /// What was refused by itself, and not taken since.
+    refused: BTreeSet<Arc<str>>,
+    /// Refusals since something was taken.
+    in_a_row: u32,
     progress: Counts,
+}
+
+/// A response on its way.
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    resources: BTreeSet<Arc<str>>,
+    removed: BTreeSet<Arc<str>>,
 }
 
 /// What was sent and answered.
@@ -65,6 +79,8 @@ pub struct Progress {
     pub nacks: u64,
     /// Why the last of them was refused.
     pub last_nack: Option<Arc<str>>,
+    /// Names whose newest resources it refused, the first few.
+    pub refused: Vec<Arc<str>>,
 }
 
 impl Subscription {
@@ -111,19 +127,42 @@ impl Subscription {
 
     /// Takes in the answer to a response.
     pub(super) fn answer(&mut self, kind: Kind, number: u64, error: Option<String>) -> Heard {
-        if self.in_flight != Some(number) {
+        let ours = |flight: &mut Flight| flight.number == number;
+        let Some(flight) = self.in_flight.take_if(ours) else {
             return Heard::Stale(kind);
-        }
-        self.in_flight = None;
+        };
+        let mut names = flight.resources;
+        names.extend(flight.removed);
         let Some(mut text) = error else {
             self.progress.acked = number;
+            self.in_a_row = 0;
+            self.refused.retain(|name| !names.contains(name));
             return Heard::Ack(kind);
         };
+        self.search(names);
         let end = (0..=MAX_NACK).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
         self.progress.nacks += 1;
         self.progress.last_nack = Some(text.as_str().into());
         Heard::Nack(kind, text)
+    }
+
+    /// Who refuses a response may have taken none of it: Envoy takes the good clusters of a
+    /// refused response, but of assignments those only that it came to before the bad one.
+    /// So each half is sent again, until what is refused is found, and the rest taken. A
+    /// viewer that refuses everything is left alone.
+    fn search(&mut self, mut names: BTreeSet<Arc<str>>) {
+        self.in_a_row += 1;
+        if self.in_a_row > MAX_IN_A_ROW {
+            self.parts.clear();
+        } else if let Some(middle) = names.iter().nth(names.len() / 2).cloned()
+            && names.len() > 1
+        {
+            let second = names.split_off(&middle);
+            self.parts.extend([second, names]);
+        } else {
+            self.refused.append(&mut names);
+        }
     }
 
     /// Remembers that these names changed, those of them that are asked for.
@@ -135,20 +174,35 @@ impl Subscription {
 
     /// Whether something may be sent.
     pub(super) fn is_waiting(&self) -> bool {
-        self.in_flight.is_none() && (self.unanswered || !self.due.is_empty())
+        let something = self.unanswered || !self.due.is_empty() || !self.parts.is_empty();
+        self.in_flight.is_none() && something
     }
 
-    /// Remembers a response that is on its way, and what still waits.
-    pub(super) fn sent(
-        &mut self,
-        number: u64,
-        wait: BTreeSet<Arc<str>>,
-        resources: &[Resource],
-        removed: &[Arc<str>],
-    ) {
-        self.due = wait;
+    /// Whether a resource of this name is on its way.
+    pub(super) fn carries(&self, name: &Arc<str>) -> bool {
+        let flight = self.in_flight.as_ref();
+        flight.is_some_and(|flight| flight.resources.contains(name))
+    }
+
+    /// The next part of a refused response, as far as it is still asked for.
+    pub(super) fn next_part(&mut self) -> Option<BTreeSet<Arc<str>>> {
+        let mut part = self.parts.pop()?;
+        part.retain(|name| self.wildcard || self.names.contains(name));
+        Some(part)
+    }
+
+    /// Remembers a response that is on its way.
+    pub(super) fn sent(&mut self, number: u64, resources: &[Resource], removed: &[Arc<str>]) {
+        let flight = Flight {
+            number,
+            resources: resources.iter().map(Resource::name).cloned().collect(),
+            removed: removed.iter().cloned().collect(),
+        };
+        for name in flight.resources.iter().chain(&flight.removed) {
+            self.due.remove(name);
+        }
         self.unanswered = false;
-        self.in_flight = Some(number);
+        self.in_flight = Some(flight);
         self.progress.sent = number;
         self.progress.resources += resources.len() as u64;
         self.progress.removed += removed.len() as u64;
@@ -170,6 +224,7 @@ impl Subscription {
             removed: self.progress.removed,
             nacks: self.progress.nacks,
             last_nack: self.progress.last_nack.clone(),
+            refused: self.refused.iter().take(SHOWN).cloned().collect(),
         })
     }
 
@@ -189,11 +244,13 @@ impl Subscription {
         if name == "*" {
             self.wildcard = false;
             self.due.retain(|name| self.names.contains(name));
+            self.refused.retain(|name| self.names.contains(name));
             return;
         }
         self.names.remove(name);
         if !self.wildcard {
             self.due.remove(name);
+            self.refused.remove(name);
         }
     }
 }
@@ -210,6 +267,13 @@ fn is_current(
 
 /// Longer than any name of ours: `outbound_.65535_._.` and a host of 253 bytes.
 const MAX_NAME: usize = 1024;
+
+/// How many refused names are shown.
+const SHOWN: usize = 16;
+
+/// Refusals in a row that a search may lead to: one name among 65,536 is found after 17,
+/// and some of its neighbours with it.
+const MAX_IN_A_ROW: u32 = 32;
 
 /// How much of a refusal's text is kept.
 const MAX_NACK: usize = 2048;

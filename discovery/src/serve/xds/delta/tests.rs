@@ -1,4 +1,6 @@
 mod model;
+mod refusals;
+mod warming;
 
 use std::collections::HashMap;
 
@@ -245,17 +247,20 @@ fn an_assignment_waits_for_its_own_cluster_only() {
         (Assignment, "a", 1),
         (Assignment, "b", 1),
         (Cluster, "b", 1),
+        (Cluster, "c", 1),
     ]);
     session.tell(&offer(&[
         (Assignment, "a", 1),
         (Assignment, "b", 1),
-        (Cluster, "b", 2),
+        (Cluster, "b", 1),
+        (Cluster, "c", 2),
     ]));
     let first = session.respond().unwrap();
     session.tell(&offer(&[
         (Assignment, "a", 2),
         (Assignment, "b", 2),
-        (Cluster, "b", 3),
+        (Cluster, "b", 2),
+        (Cluster, "c", 2),
         (Route, "outbound", 2),
     ]));
     let second = session.respond().unwrap();

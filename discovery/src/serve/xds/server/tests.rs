@@ -176,6 +176,12 @@ async fn a_refusal_of_a_viewer_is_shown_and_stops_nothing_else() {
     stream.ask(Cluster, &[]).await;
     let clusters = stream.next().await.unwrap().unwrap();
     stream.answer(&clusters, Some("no such filter")).await;
+    // Both come again by themselves, to find out which it is.
+    for name in names(&clusters) {
+        let again = stream.next().await.unwrap().unwrap();
+        assert_eq!(names(&again), [name]);
+        stream.answer(&again, Some("no such filter")).await;
+    }
     stream.ask(Listener, &[]).await;
     stream.take(Listener).await;
     let debug = world.audience.debug();
@@ -184,11 +190,12 @@ async fn a_refusal_of_a_viewer_is_shown_and_stops_nothing_else() {
     assert_eq!(viewer["identity"], "spiffe://cluster.local/ns/sample/sa/a0");
     assert_eq!(viewer["types"]["CDS"]["lastNack"], "no such filter");
     assert_eq!(viewer["types"]["CDS"]["acked"], "");
+    assert_eq!(viewer["types"]["CDS"]["refused"], json!(names(&clusters)));
     let rejects = world.audience.series().into_iter().find(|series| {
         series.name == "isthmus_discovery_xds_rejects_total"
             && series.labels.contains(&("type", "CDS"))
     });
-    assert_eq!(rejects.unwrap().value, 1);
+    assert_eq!(rejects.unwrap().value, 3);
 }
 
 #[tokio::test]

@@ -113,7 +113,10 @@ impl Viewer {
             offered.is_none() || self.held.get(&(Cluster, name.to_string())) == offered.as_ref()
         };
         match response.kind {
-            Assignment => assert!(response.resources.iter().all(|r| fresh(r.name()))),
+            Assignment => {
+                let ordered = |r: &Resource| fresh(r.name()) || self.is_coming(r.name());
+                assert!(response.resources.iter().all(ordered));
+            }
             Listener | Route if response.resources.is_empty() => {}
             Listener | Route => assert!(session.offer.names(Cluster).all(fresh)),
             Cluster if response.removed.is_empty() => {}
@@ -123,6 +126,13 @@ impl Viewer {
                 }
             }
         }
+    }
+
+    /// Whether news of the cluster were read and not answered yet.
+    fn is_coming(&self, name: &Arc<str>) -> bool {
+        let clusters = self.unanswered.iter().filter(|r| r.kind == Cluster);
+        let mut resources = clusters.flat_map(|response| &response.resources);
+        resources.any(|resource| resource.name() == name)
     }
 
     fn answer(&mut self, session: &mut Session, refuse: bool) {
