@@ -13,16 +13,13 @@ pub(super) fn of(buffer: &Buffer) -> String {
     let (width, height) = (u32::from(columns) * COLUMN, u32::from(rows) * ROW + ROW);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"monospace\" font-size=\"14\" xml:space=\"preserve\">\n\
+         font-family=\"monospace\" font-size=\"{SIZE}\" xml:space=\"preserve\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"{BACKGROUND}\"/>\n"
     );
     for row in 0..rows {
         let y = (u32::from(row) + 1) * ROW;
         let cells = (0..columns).filter_map(|column| buffer.cell((column, row)));
         for (column, style, text) in runs(cells) {
-            if text.trim().is_empty() {
-                continue;
-            }
             let (x, length) = (
                 column * COLUMN,
                 u32::try_from(text.chars().count()).unwrap_or(0),
@@ -49,7 +46,28 @@ fn runs<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<(u32, String, String)>
             _ => runs.push((column, style, cell.symbol().to_owned())),
         }
     }
-    runs
+    runs.into_iter().flat_map(words).collect()
+}
+
+/// What stands apart is a text of its own: then no font moves it far from its column.
+fn words((begin, style, text): (u32, String, String)) -> Vec<(u32, String, String)> {
+    let mut words: Vec<(u32, String, String)> = Vec::new();
+    let mut gap = 2;
+    for (column, letter) in (begin..).zip(text.chars()) {
+        match (letter, words.last_mut()) {
+            (' ', _) => gap += 1,
+            (letter, Some((_, _, word))) if gap < 2 => {
+                word.extend((0..gap).map(|_| ' '));
+                word.push(letter);
+                gap = 0;
+            }
+            (letter, _) => {
+                words.push((column, style.clone(), letter.to_string()));
+                gap = 0;
+            }
+        }
+    }
+    words
 }
 
 fn look(cell: &Cell) -> String {
@@ -81,6 +99,8 @@ fn escape(text: &str) -> String {
 }
 
 const BACKGROUND: &str = "#16181d";
+/// The usual width of a monospaced letter is 0.6 of this.
+const SIZE: f32 = 13.3;
 const COLUMN: u32 = 8;
 const ROW: u32 = 18;
 
@@ -95,6 +115,7 @@ mod tests {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 2));
         buffer.set_string(0, 0, "a<b", Style::new().fg(Color::Red));
         buffer.set_string(3, 0, "live", Style::new().fg(Color::Green));
+        buffer.set_string(0, 1, "one of   two", Style::new());
         let svg = of(&buffer);
         assert!(
             svg.contains("x=\"0\" y=\"18\" textLength=\"24\" fill=\"#ff6b6b\">a&lt;b<"),
@@ -104,6 +125,10 @@ mod tests {
             svg.contains("x=\"24\" y=\"18\" textLength=\"32\" fill=\"#69db7c\">live<"),
             "{svg}"
         );
-        assert_eq!(svg.matches("<text").count(), 2, "{svg}");
+        assert!(
+            svg.contains(">one of<") && svg.contains("x=\"72\" y=\"36\""),
+            "{svg}"
+        );
+        assert_eq!(svg.matches("<text").count(), 4, "{svg}");
     }
 }
