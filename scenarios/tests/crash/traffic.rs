@@ -93,9 +93,13 @@ impl Traffic {
 
 impl Step {
     fn tell(&self, both: &Answers, only: &Answers, report: &Report) -> Result<()> {
+        // What was on its way when a gateway died is a loss of that step, though it was sent
+        // before it; every loss has such a step.
         let share = |answers: &Answers| {
-            let sent = answers.between(self.begun, self.ended);
-            (sent.lost().len(), sent.len())
+            let sent = answers.between(self.begun, self.ended).len();
+            let lost = answers.lost().into_iter();
+            let lost = lost.filter(|lost| self.away.is_some_and(|away| away.excuses(lost)));
+            (lost.count(), sent)
         };
         let ((lost_both, both), (lost_only, only)) = (share(both), share(only));
         ensure!(both > 0 && only > 0, "{}: no requests", self.fault);
