@@ -151,10 +151,7 @@ impl Snapshot {
     /// # Errors
     /// Never for what [`Snapshot::of`] makes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let body = serde_json::to_vec(self)?;
-        let mut bytes = header(&body).into_bytes();
-        bytes.extend(body);
-        Ok(bytes)
+        serde_json::to_vec(self).map(|body| sealed(&body))
     }
 
     /// From bytes, made under `terms`.
@@ -195,6 +192,13 @@ impl Snapshot {
             .find(|id| ids.contains(id) == self.missing.contains(*id))?;
         Some(format!("the cluster {stray} is both known and not"))
     }
+}
+
+/// A file with this content.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut bytes = header(body).into_bytes();
+    bytes.extend(body);
+    bytes
 }
 
 fn header(body: &[u8]) -> String {

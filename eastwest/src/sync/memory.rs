@@ -87,10 +87,7 @@ impl Memory {
     /// # Errors
     /// Never for what [`Memory::new`] makes.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let body = serde_json::to_vec(self)?;
-        let mut bytes = header(&body).into_bytes();
-        bytes.extend(body);
-        Ok(bytes)
+        serde_json::to_vec(self).map(|body| sealed(&body))
     }
 
     /// From bytes, made at the same `edge`.
@@ -116,6 +113,13 @@ impl Memory {
             false => Err(Flaw::Edge),
         }
     }
+}
+
+/// A file with this content.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut bytes = header(body).into_bytes();
+    bytes.extend(body);
+    bytes
 }
 
 fn header(body: &[u8]) -> String {
