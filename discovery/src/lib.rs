@@ -46,6 +46,9 @@ pub mod discovery;
 mod metrics;
 pub mod status;
 
+#[cfg(fuzzing)]
+pub mod fuzz;
+
 pub use config::Config;
 pub use discovery::{Discovery, start};
 pub use error::Error;

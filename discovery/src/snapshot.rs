@@ -196,7 +196,7 @@ fn millis(time: SystemTime) -> u64 {
 }
 
 /// Another form of anything below it needs another version; a test compares with a text.
-const SEAL: Seal = Seal {
+pub(crate) const SEAL: Seal = Seal {
     of: "isthmus discovery snapshot",
     version: "1",
 };

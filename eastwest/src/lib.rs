@@ -43,6 +43,12 @@ pub mod access_log;
 
 pub mod error;
 
+#[cfg(fuzzing)]
+pub mod fuzz;
+
 pub use config::{Config, Validated};
 pub use error::Error;
 pub use gateway::{Gateway, start, start_with};
+
+#[cfg(test)]
+mod seeds;

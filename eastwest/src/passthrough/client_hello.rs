@@ -261,4 +261,4 @@ const HOST_NAME: usize = 0;
 const ALPN: usize = 16;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

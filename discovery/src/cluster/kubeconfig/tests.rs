@@ -153,3 +153,21 @@ fn a_broken_kubeconfig_says_where_and_never_what() {
         assert!(!flaw.to_string().contains("s3cret"), "{flaw}");
     }
 }
+
+/// What fuzzers begin with.
+#[test]
+fn seeds_are_taken_or_refused_as_they_are_called() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/kubeconfig");
+    let mut met = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let is = match read_foreign(&std::fs::read(&path).unwrap()) {
+            Ok(_) => "taken",
+            Err(_) => "refused",
+        };
+        assert_eq!(name.split('_').next(), Some(is), "{name}");
+        met.insert(is);
+    }
+    assert_eq!(met.len(), 2, "{met:?}");
+}

@@ -14,7 +14,7 @@ const SNI: &str = "outbound_.80_._.helloworld.sample.svc.cluster.local";
 /// What a hello says, in memory of its own.
 type Said = (Option<String>, Vec<Vec<u8>>);
 
-fn ours(bytes: &[u8]) -> Result<Option<Said>, Refusal> {
+pub(crate) fn ours(bytes: &[u8]) -> Result<Option<Said>, Refusal> {
     Ok(match read(bytes, &mut Vec::new(), LIMIT)? {
         Progress::More { .. } => None,
         Progress::Whole(hello) => Some((
@@ -45,7 +45,7 @@ fn theirs(mut bytes: &[u8]) -> Result<Option<Said>, rustls::Error> {
     Ok(None)
 }
 
-fn rustls_hello(sni: Option<&str>, alpn: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn rustls_hello(sni: Option<&str>, alpn: &[&[u8]]) -> Vec<u8> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -84,7 +84,7 @@ fn rustls_hellos() -> Vec<(Said, Vec<u8>)> {
 
 /// Puts a handshake message into records whose bodies have these lengths; the last
 /// length is used until the end.
-fn in_records(message: &[u8], lengths: &[usize]) -> Vec<u8> {
+pub(crate) fn in_records(message: &[u8], lengths: &[usize]) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), message);
     let mut lengths = lengths.iter();
     let mut length = 1;
@@ -100,7 +100,7 @@ fn in_records(message: &[u8], lengths: &[usize]) -> Vec<u8> {
 }
 
 /// A ClientHello with these extensions, made by hand.
-fn message(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn message(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
     message_with(&[0, 0, 2, 0x13, 0x01, 1, 0], extensions)
 }
 
@@ -127,7 +127,7 @@ fn length(of: usize) -> [u8; 2] {
     u16::try_from(of).unwrap().to_be_bytes()
 }
 
-fn names(entries: &[(u8, &[u8])]) -> (u16, Vec<u8>) {
+pub(crate) fn names(entries: &[(u8, &[u8])]) -> (u16, Vec<u8>) {
     let mut list = Vec::new();
     for (kind, name) in entries {
         list.push(*kind);
@@ -139,7 +139,7 @@ fn names(entries: &[(u8, &[u8])]) -> (u16, Vec<u8>) {
     (0, content)
 }
 
-fn alpn(protocols: &[&[u8]]) -> (u16, Vec<u8>) {
+pub(crate) fn alpn(protocols: &[&[u8]]) -> (u16, Vec<u8>) {
     let list: Vec<u8> = protocols
         .iter()
         .flat_map(|p| std::iter::once(u8::try_from(p.len()).unwrap()).chain(p.iter().copied()))

@@ -1,0 +1,119 @@
+//! A control plane's responses, one behind another. Whatever was said in between, the
+//! routes are those of what stands at the end, and they outlive a restart.
+#![no_main]
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use eastwest::{
+    route::RouteSpec,
+    sync::{
+        decode::{Unfit, assignment::Assignment, cluster::Cluster, listener::Listener},
+        memory::{Edge, Memory},
+        resources::Resources,
+        session::{Kind, Session, Update},
+    },
+};
+use eastwest_fuzz::{config, serve};
+use envoy_types::pb::envoy::{
+    config::core::v3::Node, service::discovery::v3::DeltaDiscoveryResponse,
+};
+use libfuzzer_sys::fuzz_target;
+use prost::Message;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut session = Session::new(Node::default());
+    for kind in Kind::ALL {
+        let _ = session.everything(kind);
+    }
+    let (mut resources, mut stands) = (Resources::default(), Stands::default());
+    let mut rest = bytes;
+    while let Ok(response) = DeltaDiscoveryResponse::decode_length_delimited(&mut rest) {
+        let Ok((_, update)) = session.receive(response) else {
+            continue;
+        };
+        stands.take(&update, &resources);
+        resources.apply(update.clone());
+        let (routes, again) = (sorted(&resources), resources.apply(update));
+        assert!(!again.changed, "the same again changes something");
+        assert_eq!(routes, sorted(&resources));
+        stands.forget(&resources);
+    }
+    let routes = sorted(&resources);
+    assert_eq!(routes, sorted(&stands.said_at_once()));
+    serve(&routes);
+    survive_a_restart(routes);
+});
+
+/// What was said and not taken back, by kind and name.
+#[derive(Default)]
+struct Stands(BTreeMap<Kind, BTreeMap<String, Vec<u8>>>);
+
+impl Stands {
+    fn take(&mut self, update: &Update, before: &Resources) {
+        let of_kind = self.0.entry(update.kind).or_default();
+        if update.whole {
+            of_kind.retain(|name, _| update.resources.iter().any(|(named, _)| named == name));
+        }
+        for name in &update.removed {
+            of_kind.remove(name);
+        }
+        let wanted = before.wanted();
+        for (name, bytes) in &update.resources {
+            let asked = update.kind != Kind::Assignment || wanted.contains(name);
+            if asked && is_message(update.kind, bytes) {
+                of_kind.insert(name.clone(), bytes.clone());
+            }
+        }
+    }
+
+    /// An assignment goes with the last cluster that has it.
+    fn forget(&mut self, now: &Resources) {
+        let wanted = now.wanted();
+        let assignments = self.0.entry(Kind::Assignment).or_default();
+        assignments.retain(|name, _| wanted.contains(name));
+    }
+
+    fn said_at_once(self) -> Resources {
+        let mut resources = Resources::default();
+        for (kind, of_kind) in self.0 {
+            resources.apply(Update {
+                kind,
+                resources: of_kind.into_iter().collect(),
+                removed: Vec::new(),
+                whole: kind != Kind::Assignment,
+            });
+        }
+        resources
+    }
+}
+
+fn is_message(kind: Kind, bytes: &[u8]) -> bool {
+    let undecodable = |unfit: Option<Unfit>| matches!(unfit, Some(Unfit::Undecodable(_)));
+    !undecodable(match kind {
+        Kind::Cluster => Cluster::decode(bytes).err(),
+        Kind::Listener => Listener::decode(bytes).err(),
+        Kind::Assignment => Assignment::decode(bytes).err(),
+    })
+}
+
+fn sorted(resources: &Resources) -> Vec<Arc<RouteSpec>> {
+    let mut routes: Vec<Arc<RouteSpec>> = resources.routes().collect();
+    routes.sort_by_cached_key(|route| format!("{route:?}"));
+    for route in &routes {
+        assert!(!route.alpn.is_empty(), "a door for nobody, or for anybody");
+        assert!(!route.sni.bytes().any(|b| b.is_ascii_uppercase()));
+    }
+    routes
+}
+
+fn survive_a_restart(routes: Vec<Arc<RouteSpec>>) {
+    let edge = Edge::of(config());
+    let seen = UNIX_EPOCH + Duration::from_secs(1);
+    let memory = Memory::new(edge.clone(), seen, routes);
+    let bytes = memory.encode().expect("bytes");
+    assert_eq!(Memory::decode(&bytes, &edge), Ok(memory));
+}
