@@ -68,15 +68,13 @@ impl Keeper {
             // Without a change too: the ages in it shall be those of the end.
             let changed = timeout(REFRESH, self.known.changed());
             let changed = cancel.run_until_cancelled(changed).await;
+            let begun = Instant::now();
             self.write().await;
             if matches!(changed, None | Some(Ok(Err(_)))) {
                 return;
             }
-            if cancel
-                .run_until_cancelled(sleep(self.every))
-                .await
-                .is_none()
-            {
+            let rest = sleep(rest(self.every, begun.elapsed()));
+            if cancel.run_until_cancelled(rest).await.is_none() {
                 return self.write().await;
             }
         }
@@ -119,6 +117,12 @@ impl Keeper {
     }
 }
 
+/// How long to rest after a write that took so long: in a big mesh that changes all the time,
+/// writing takes a tenth of the time and no more.
+fn rest(every: Duration, took: Duration) -> Duration {
+    every.max(SHARE * took).min(every.max(LONGEST_REST))
+}
+
 /// Says how old what was kept of each cluster is.
 fn tell(snapshot: &Snapshot) {
     let now = SystemTime::now();
@@ -130,12 +134,23 @@ fn tell(snapshot: &Snapshot) {
     }
 }
 
+const SHARE: u32 = 9;
+const LONGEST_REST: Duration = Duration::from_secs(30);
 const REFRESH: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Mesh;
+
+    #[test]
+    fn a_costly_write_is_followed_by_a_longer_rest() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest(ms(1000), ms(20)), ms(1000));
+        assert_eq!(rest(ms(1000), ms(400)), ms(3600));
+        assert_eq!(rest(ms(1000), ms(60_000)), ms(30_000));
+        assert_eq!(rest(ms(60_000), ms(60_000)), ms(60_000));
+    }
 
     #[tokio::test]
     async fn a_write_that_failed_is_done_again_without_a_change() {
