@@ -59,10 +59,7 @@ mod admin;
 
 mod owner;
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::{net::TcpListener, sync::watch};
@@ -75,30 +72,11 @@ pub use self::{
 };
 use self::{credential::Credential, owner::Owner, picture::Picture};
 
-/// Where a sidecar departs from the addresses that it is told, so that many can stand on
-/// the loopback of one machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
-    /// Listeners that are told to be on 127.0.0.1 are here instead.
-    pub bind: Option<IpAddr>,
-    /// The application that is told to be on 127.0.0.1 is here.
-    pub app: IpAddr,
-}
-
 /// A sidecar at work. Dropping the value leaves it at work: its token ends it.
 #[derive(Debug)]
 pub struct Sidecar {
     status: Status,
     owner: Owner,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self {
-            bind: None,
-            app: Ipv4Addr::LOCALHOST.into(),
-        }
-    }
 }
 
 impl Sidecar {
@@ -108,11 +86,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// When the admin pages cannot listen at their address.
-    pub async fn start(
-        bootstrap: Bootstrap,
-        places: Places,
-        cancel: CancellationToken,
-    ) -> Result<Self> {
+    pub async fn start(bootstrap: Bootstrap, cancel: CancellationToken) -> Result<Self> {
         let owner = Owner::new(cancel, info_span!("sidecar", pod = bootstrap.pod()));
         let status = Status::default();
         if let Some(address) = bootstrap.admin {
@@ -121,7 +95,7 @@ impl Sidecar {
                 .with_context(|| format!("the admin pages cannot listen on {address}; free it"))?;
             owner.spawn_to_end(admin::serve(listener, status.clone(), owner.token()));
         }
-        owner.spawn(run(bootstrap, places, status.clone(), owner.clone()));
+        owner.spawn(run(bootstrap, status.clone(), owner.clone()));
         Ok(Self { status, owner })
     }
 
@@ -145,7 +119,7 @@ impl Sidecar {
 }
 
 /// The three that follow one another: the credential, the configuration, the listeners.
-async fn run(bootstrap: Bootstrap, places: Places, status: Status, owner: Owner) {
+async fn run(bootstrap: Bootstrap, status: Status, owner: Owner) {
     info!(node = bootstrap.node, "starts");
     let (credential, mut live) = Credential::new(&bootstrap);
     owner.spawn(credential.follow());
@@ -161,14 +135,12 @@ async fn run(bootstrap: Bootstrap, places: Places, status: Status, owner: Owner)
     status.show(seen.clone());
     owner.spawn(listeners::keep(
         seen,
-        places.bind,
         live.clone(),
         status.clone(),
         owner.clone(),
     ));
     let ground = upstream::Ground {
         live,
-        app: places.app,
         owner: owner.clone(),
     };
     stream::follow(&bootstrap, ground, &pictures, &status).await;

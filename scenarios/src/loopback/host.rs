@@ -151,8 +151,7 @@ impl Seat {
             "pod starts"
         );
         let application = self.application().await?;
-        let sidecar =
-            Sidecar::start(self.bootstrap, sidecar::Places::default(), end.clone()).await?;
+        let sidecar = Sidecar::start(self.bootstrap, end.clone()).await?;
         report.running(self.address, false);
         let inbound = format!("inbound_{}_{APP_PORT}", self.address);
         let expected = if self.version.is_some() {

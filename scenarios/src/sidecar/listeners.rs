@@ -1,12 +1,7 @@
 //! Opens and closes listeners as the picture says. A listener that changes keeps its socket
 //! and its connections; one that is gone takes no more, and the connections it has go on.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::{net::TcpListener, sync::watch, time::sleep};
@@ -20,7 +15,6 @@ use super::{
 /// Keeps the listeners until dropped.
 pub(super) async fn keep(
     mut pictures: watch::Receiver<Arc<Picture>>,
-    bind: Option<IpAddr>,
     live: LiveCredential,
     status: Status,
     owner: Owner,
@@ -28,7 +22,6 @@ pub(super) async fn keep(
     let mut listeners = Listeners {
         open: BTreeMap::new(),
         pictures: pictures.clone(),
-        bind,
         live,
         owner,
     };
@@ -51,7 +44,6 @@ pub(super) async fn keep(
 struct Listeners {
     open: BTreeMap<String, Open>,
     pictures: watch::Receiver<Arc<Picture>>,
-    bind: Option<IpAddr>,
     live: LiveCredential,
     owner: Owner,
 }
@@ -85,7 +77,7 @@ impl Listeners {
 
     async fn open(&mut self, name: &str, listener: &Arc<Listener>) -> Result<()> {
         let entrance = Entrance::new(listener, &self.live, &self.pictures, &self.owner)?;
-        let address = self.address(listener.address);
+        let address = listener.address;
         if let Some(open) = self.open.get_mut(name)
             && open.address == address
         {
@@ -107,13 +99,6 @@ impl Listeners {
         };
         self.open.insert(name.to_owned(), open);
         Ok(())
-    }
-
-    fn address(&self, told: SocketAddr) -> SocketAddr {
-        match self.bind {
-            Some(bind) if told.ip() == Ipv4Addr::LOCALHOST => (bind, told.port()).into(),
-            _ => told,
-        }
     }
 
     fn addresses(&self) -> BTreeMap<String, SocketAddr> {

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,8 +23,6 @@ use super::{
 pub(super) struct Ground {
     /// Who we are.
     pub(super) live: LiveCredential,
-    /// Where the application is that is told to be on 127.0.0.1.
-    pub(super) app: IpAddr,
     /// Owns the connections.
     pub(super) owner: Owner,
 }
@@ -129,7 +126,7 @@ fn doors(
         .map(|(_, transport)| way(transport, old, ground))
         .collect::<Result<_, _>>()?;
     let door = |endpoint: &Endpoint| {
-        let address = address(cluster, endpoint.address, ground.app);
+        let address = endpoint.address;
         let way = match cluster.transport(&endpoint.labels) {
             Some(place) => ways[place].clone(),
             None => Way::plain(),
@@ -149,13 +146,5 @@ fn way(transport: &Transport, old: &[Arc<Door>], ground: &Ground) -> Result<Way,
     match known {
         Some(door) => Ok(door.way().clone()),
         None => Way::new(transport, &ground.live),
-    }
-}
-
-/// The application behind its own sidecar may be elsewhere than on 127.0.0.1.
-fn address(cluster: &Cluster, told: SocketAddr, app: IpAddr) -> SocketAddr {
-    match &cluster.source {
-        Source::Fixed(_) if told.ip() == Ipv4Addr::LOCALHOST => (app, told.port()).into(),
-        _ => told,
     }
 }

@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 use futures::Stream;
 use scenarios::{
     probe::eventually,
-    sidecar::{Places, Sidecar, session::Kind},
+    sidecar::{Sidecar, session::Kind},
 };
 use tokio::{io::copy_bidirectional, net::TcpListener, sync::mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -34,15 +34,18 @@ pub(crate) async fn is_refused() -> Result<()> {
     let discovery = leaf(&ca, "isthmus", "discovery")?;
     let tls = server_config(&discovery, Peers::SameIntermediate, &[b"h2"])?;
     let listener = TcpListener::bind(slice.discovery()).await?;
-    let serving = serve(listener, TlsAcceptor::from(tls), Strange { heard });
+    let serving = serve(
+        listener,
+        TlsAcceptor::from(tls),
+        Strange {
+            heard,
+            outbound: slice.at(2),
+        },
+    );
     let serving = tokio::spawn(cancel.clone().run_until_cancelled_owned(serving));
 
-    let places = Places {
-        bind: Some(slice.at(2)),
-        ..Places::default()
-    };
     let bootstrap = bootstrap("client", slice.at(2), &place, slice.discovery());
-    let sidecar = Sidecar::start(bootstrap, places, cancel.clone()).await?;
+    let sidecar = Sidecar::start(bootstrap, cancel.clone()).await?;
     let refusal = async {
         loop {
             let request: DeltaDiscoveryRequest = requests.recv().await.context("the end")?;
@@ -79,6 +82,8 @@ pub(crate) async fn is_refused() -> Result<()> {
 /// Tells a sidecar what is for gateways.
 struct Strange {
     heard: mpsc::Sender<DeltaDiscoveryRequest>,
+    /// Where who asks shall take requests.
+    outbound: IpAddr,
 }
 
 #[tonic::async_trait]
@@ -99,10 +104,11 @@ impl AggregatedDiscoveryService for Strange {
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let (mut requests, heard) = (request.into_inner(), self.heard.clone());
+        let outbound = self.outbound;
         let (answers, told) = mpsc::channel(8);
         tokio::spawn(async move {
             while let Ok(Some(request)) = requests.message().await {
-                if let Some(response) = answer(&request) {
+                if let Some(response) = answer(&request, outbound) {
                     let _ = answers.send(Ok(response)).await;
                 }
                 let _ = heard.send(request).await;
@@ -113,14 +119,14 @@ impl AggregatedDiscoveryService for Strange {
 }
 
 /// Listeners and routes for who asks; nothing else.
-fn answer(request: &DeltaDiscoveryRequest) -> Option<DeltaDiscoveryResponse> {
+fn answer(request: &DeltaDiscoveryRequest, outbound: IpAddr) -> Option<DeltaDiscoveryResponse> {
     use discovery::serve::xds::resource::{mesh_listener, no_routes, outbound_listener};
     if request.resource_names_subscribe.is_empty() {
         return None;
     }
     let resources = match &request.type_url {
         url if *url == Kind::Listener.url() => {
-            vec![mesh_listener(), outbound_listener([127, 0, 0, 1].into())]
+            vec![mesh_listener(), outbound_listener(outbound)]
         }
         url if *url == Kind::Route.url() => vec![no_routes("outbound")],
         _ => Vec::new(),

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use discovery::{
     model::{
         Cluster, ClusterId, Endpoint, Export, Locality, Mesh, Service, ServiceKey, ServicePort,
@@ -27,7 +27,7 @@ use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use scenarios::{
     probe::eventually,
-    sidecar::{Bootstrap, Places, Sidecar},
+    sidecar::{Bootstrap, Sidecar},
 };
 use time::OffsetDateTime;
 use tokio::{
@@ -113,18 +113,13 @@ impl World {
         let (mesh, _) = watch::channel(Arc::new(mesh));
         let secrets = serve_secrets(&place, &cancel).await?;
         let discovery = discovery(slice, &ca, &mesh, &cancel).await?;
-        let peer = async |name, places| Peer::start(name, places, &place, slice, &cancel).await;
-        let client = Places {
-            bind: Some(slice.at(CLIENT)),
-            ..Places::default()
-        };
-        let server = Places {
-            bind: Some(slice.at(SERVER)),
-            app: slice.at(APP),
+        let peer = async |name, pod: u8, loopback: u8| {
+            let seat = (slice.at(pod), slice.at(loopback));
+            Peer::start(name, seat, &place, slice, &cancel).await
         };
         Ok(Self {
-            client: peer("client", client).await?,
-            server: peer("server", server).await?,
+            client: peer("client", CLIENT, CLIENT).await?,
+            server: peer("server", SERVER, APP).await?,
             app,
             mesh,
             slice,
@@ -195,15 +190,16 @@ impl Drop for World {
 impl Peer {
     async fn start(
         name: &str,
-        places: Places,
+        (address, loopback): (IpAddr, IpAddr),
         place: &tempfile::TempDir,
         slice: Slice,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let address = places.bind.context("a sidecar on loopback needs a place")?;
-        let bootstrap = bootstrap(name, address, place, slice.discovery());
-        let sidecar = Sidecar::start(bootstrap, places, cancel.child_token()).await?;
-        let outbound = SocketAddr::new(address, 15001);
+        let mut bootstrap = bootstrap(name, address, place, slice.discovery());
+        let own = ("LOOPBACK".to_owned(), loopback.to_string());
+        bootstrap.metadata.extend([own]);
+        let sidecar = Sidecar::start(bootstrap, cancel.child_token()).await?;
+        let outbound = SocketAddr::new(loopback, 15001);
         Ok(Self { sidecar, outbound })
     }
 

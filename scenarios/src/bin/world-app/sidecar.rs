@@ -1,25 +1,19 @@
 //! `sidecar`: the built-in sidecar in the place of an Envoy, by the same bootstrap file.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
-use scenarios::sidecar::{Bootstrap, Places, Sidecar};
+use scenarios::sidecar::{Bootstrap, Sidecar};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// What to start with, and where to depart from it.
+/// What to start with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// An Envoy's bootstrap, as JSON.
     #[arg(long)]
     config_path: PathBuf,
-    /// Listeners that are told to be on 127.0.0.1 are here instead.
-    #[arg(long)]
-    bind: Option<IpAddr>,
-    /// The application that is told to be on 127.0.0.1 is here.
-    #[arg(long, default_value = "127.0.0.1")]
-    app: IpAddr,
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
@@ -31,9 +25,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let path = &args.config_path;
     let file = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let bootstrap = Bootstrap::parse(&serde_json::from_slice(&file)?)?;
-    let (app, bind) = (args.app, args.bind);
     let cancel = CancellationToken::new();
-    let sidecar = Sidecar::start(bootstrap, Places { bind, app }, cancel.clone()).await?;
+    let sidecar = Sidecar::start(bootstrap, cancel.clone()).await?;
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
