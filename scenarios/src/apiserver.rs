@@ -28,6 +28,7 @@ mod kind;
 mod kubelet;
 mod openapi;
 mod patch;
+mod protobuf;
 mod registry;
 mod review;
 mod serve;
@@ -212,11 +213,19 @@ impl ApiServer {
             if object.is_null() {
                 continue;
             }
-            let name = object["metadata"]["name"].to_string();
-            let loaded = self.state.load(object);
-            loaded.map_err(|status| anyhow::anyhow!("{name}: {}", status.message()))?;
+            self.apply(object)?;
         }
         Ok(())
+    }
+
+    /// Makes an object be there, as it says, with its status.
+    ///
+    /// # Errors
+    /// When it is not understood or refused.
+    pub fn apply(&self, object: Value) -> Result<()> {
+        let name = object["metadata"]["name"].to_string();
+        let applied = self.state.load(object);
+        applied.map_err(|status| anyhow::anyhow!("{name}: {}", status.message()))
     }
 
     /// From now on it accepts connections and says nothing; what runs is silent too.

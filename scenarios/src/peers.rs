@@ -107,6 +107,15 @@ impl Peers {
     }
 }
 
+/// Finds or makes kubectl; it needs neither root nor any other part.
+///
+/// # Errors
+/// With the reason when this machine cannot have it.
+pub fn kubectl() -> Result<PathBuf, Missing> {
+    let found = KUBECTL.find();
+    found.map_err(|error| Missing(format!("{}: {error:#}", KUBECTL.name)))
+}
+
 /// Whether a missing part is an error instead of a reason to skip
 /// (`ISTHMUS_REQUIRE_REAL_PARTS=1`, set where everything can be installed).
 #[must_use]
@@ -136,6 +145,13 @@ const KUBERNETES: Part = Part {
 const ETCD: Part = Part {
     name: "etcd",
     binary: "etcd",
+    inputs: &["go.mod", "go.sum", "main.go"],
+    needs: "go",
+};
+
+const KUBECTL: Part = Part {
+    name: "kubectl",
+    binary: "kubectl",
     inputs: &["go.mod", "go.sum", "main.go"],
     needs: "go",
 };

@@ -73,7 +73,7 @@ pub(super) fn change(
     precondition(kind, before, &wanted)?;
     let mut after = match part {
         Part::Main => main(kind, before, wanted),
-        Part::Status => status(before, wanted),
+        Part::Status => status(kind, before, wanted),
     };
     defaults::fill(kind, &mut after);
     validate::check_change(kind, before, &after)?;
@@ -212,12 +212,33 @@ fn main(
     wanted
 }
 
-fn status(before: &Map<String, Value>, mut wanted: Map<String, Value>) -> Map<String, Value> {
+/// A new status; what people wrote about a built-in object comes with it.
+fn status(
+    kind: &Kind,
+    before: &Map<String, Value>,
+    mut wanted: Map<String, Value>,
+) -> Map<String, Value> {
     let mut after = before.clone();
     match wanted.remove("status") {
         Some(status) => after.insert("status".to_owned(), status),
         None => after.remove("status"),
     };
+    if kind.is_custom() {
+        return after;
+    }
+    let new = metadata(&mut wanted);
+    let kept = if kind.is("deployments") {
+        &["annotations"][..]
+    } else {
+        &["labels", "annotations"]
+    };
+    for field in kept {
+        match new.remove(*field) {
+            Some(value) => metadata(&mut after).insert((*field).to_owned(), value),
+            None => metadata(&mut after).remove(*field),
+        };
+    }
+    drop_blanks(metadata(&mut after));
     after
 }
 
@@ -254,9 +275,17 @@ fn keep_address(before: &Map<String, Value>, after: &mut Map<String, Value>) {
 
 /// Counts a change of an object's content.
 fn count(kind: &Kind, before: &Map<String, Value>, after: &mut Map<String, Value>) {
+    let about = kind.is("endpointslices");
     let content = |object: &Map<String, Value>| {
         let mut object = object.clone();
-        object.retain(|part, _| !matches!(&**part, "metadata" | "status" | "kind" | "apiVersion"));
+        object.retain(|part, _| !matches!(&**part, "status" | "kind" | "apiVersion"));
+        match about {
+            // Of a slice, what is said about it counts too.
+            true => metadata(&mut object).retain(|field, _| {
+                !matches!(&**field, "resourceVersion" | "managedFields" | "generation")
+            }),
+            false => drop(object.remove("metadata")),
+        }
         object
     };
     if kind.counted && content(before) != content(after) {

@@ -188,6 +188,7 @@ fn others() -> Vec<Kind> {
             )
         })
         .short(&["crd", "crds"])
+        .categorized("api-extensions")
         .with_status()
         .counted()
         .returned(),

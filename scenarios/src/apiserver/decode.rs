@@ -3,7 +3,7 @@
 use discovery::serve::kube::Status;
 use serde_json::{Map, Value, json};
 
-use super::kind::Kind;
+use super::{kind::Kind, protobuf};
 
 /// What to do with fields that a type does not know (`fieldValidation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +14,63 @@ pub(super) enum Unknown {
     Refuse,
 }
 
-/// The JSON or YAML of a body.
+/// What a body says: JSON, YAML, or Kubernetes' wire format.
 ///
 /// # Errors
-/// When it is neither.
+/// When it is none of them, or says of an object what no object can have.
 pub(super) fn value(body: &[u8], media: &str) -> Result<Value, Status> {
+    match protobuf::is(media) {
+        true => protobuf::value(body),
+        false => text(body, media),
+    }
+    .and_then(sound)
+}
+
+/// The same value, when it is an object whose metadata are what metadata are: everybody behind
+/// this may count on it.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn sound(value: Value) -> Result<Value, Status> {
+    let texts = |value: &Value| match value {
+        Value::Null => true,
+        Value::Object(map) => map
+            .values()
+            .all(|value| value.is_string() || value.is_null()),
+        _ => false,
+    };
+    let list = |value: &Value, good: fn(&Value) -> bool| match value {
+        Value::Null => true,
+        Value::Array(list) => list.iter().all(good),
+        _ => false,
+    };
+    let metadata = &value["metadata"];
+    let names = [
+        "name",
+        "namespace",
+        "generateName",
+        "uid",
+        "resourceVersion",
+    ];
+    let good = value.is_object()
+        && (metadata.is_object() || metadata.is_null())
+        && names
+            .iter()
+            .all(|name| metadata[name].is_string() || metadata[name].is_null())
+        && texts(&metadata["labels"])
+        && texts(&metadata["annotations"])
+        && list(&metadata["finalizers"], Value::is_string)
+        && list(&metadata["ownerReferences"], Value::is_object)
+        && list(&metadata["managedFields"], Value::is_object);
+    match good {
+        true => Ok(value),
+        false => Err(Status::bad_request(
+            "the body is no object, or its metadata are none",
+        )),
+    }
+}
+
+fn text(body: &[u8], media: &str) -> Result<Value, Status> {
     let yaml = media.contains("yaml");
     let read = match yaml {
         true => serde_yaml_ng::from_slice(body).map_err(|error| error.to_string()),
@@ -26,9 +78,9 @@ pub(super) fn value(body: &[u8], media: &str) -> Result<Value, Status> {
     };
     read.map_err(|error| {
         let text = String::from_utf8_lossy(body);
-        let shown: String = text.chars().take(27).collect();
         Status::bad_request(format!(
-            "couldn't get version/kind; json parse error: {error} ({shown})"
+            "couldn't get version/kind; json parse error: {error} ({})",
+            shortened(&text)
         ))
     })
 }
@@ -44,15 +96,15 @@ pub(super) fn object(
 ) -> Result<Map<String, Value>, Status> {
     let resource = &kind.resource;
     let name = &resource.kind;
-    if !sent.is_object() {
-        return Err(unrecognized(name, "the body is no object"));
-    }
+    sent = sound(sent)?;
     let (own, version) = (resource.kind.as_str(), resource.api_version());
     if kind.is_custom() && sent["kind"].is_null() {
-        return Err(unrecognized(
-            name,
-            &format!("Object 'Kind' is missing in '{sent}'"),
-        ));
+        let text = sent.to_string();
+        let why = format!(
+            "Object 'Kind' is missing in '{text}' ({})",
+            shortened(&text)
+        );
+        return Err(unrecognized(name, &why));
     }
     let found = sent["kind"].as_str().unwrap_or(own).to_owned();
     let found_version = sent["apiVersion"].as_str().unwrap_or(&version).to_owned();
@@ -86,6 +138,14 @@ pub(super) fn object(
     match shaped {
         Value::Object(object) => Ok(object),
         _ => Err(unrecognized(name, "the body is no object")),
+    }
+}
+
+/// The beginning of a text.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(30) {
+        Some((at, _)) => format!("{} ...", &text[..at]),
+        None => text.to_owned(),
     }
 }
 

@@ -13,11 +13,17 @@ pub(super) fn fill(kind: &Kind, object: &mut Map<String, Value>) {
     if kind.is_custom() {
         return;
     }
+    // What Go writes even when it is empty: everybody behind this may count on it.
+    if SPECIFIED.contains(&kind.resource.plural.as_str()) {
+        set(object, "spec", json!({}));
+    }
     match kind.resource.plural.as_str() {
         "namespaces" => {
             let name = object["metadata"]["name"].clone();
             object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
-            set(object, "spec", json!({ "finalizers": ["kubernetes"] }));
+            if object["spec"]["finalizers"].is_null() {
+                object["spec"]["finalizers"] = json!(["kubernetes"]);
+            }
             set(object, "status", json!({ "phase": "Active" }));
         }
         "pods" => pod::fill(object),
@@ -72,8 +78,16 @@ fn workload(plural: &str, object: &mut Map<String, Value>) {
 }
 
 fn slice(object: &mut Map<String, Value>) {
-    set(object, "endpoints", Value::Null);
-    set(object, "ports", Value::Null);
+    for list in ["endpoints", "ports"] {
+        let empty = object
+            .get(list)
+            .and_then(Value::as_array)
+            .is_none_or(Vec::is_empty);
+        if empty {
+            // As Go writes an empty list of its wire format.
+            object.insert(list.to_owned(), Value::Null);
+        }
+    }
     for endpoint in object["endpoints"].as_array_mut().into_iter().flatten() {
         if endpoint["conditions"].is_null() {
             endpoint["conditions"] = json!({});
@@ -144,9 +158,26 @@ fn node(object: &mut Map<String, Value>) {
     });
     set(object, "spec", json!({}));
     set(object, "status", json!({}));
+    if object["status"]["conditions"].is_array() {
+        times(
+            &mut object["status"]["conditions"],
+            &["lastHeartbeatTime", "lastTransitionTime"],
+        );
+    }
     for (name, value) in blank.as_object().into_iter().flatten() {
         if object["status"][name].is_null() {
             object["status"][name] = value.clone();
+        }
+    }
+}
+
+/// Times of conditions that nobody has set are said to be none.
+fn times(conditions: &mut Value, names: &[&str]) {
+    for condition in conditions.as_array_mut().into_iter().flatten() {
+        for name in names {
+            if condition[name].is_null() {
+                condition[name] = Value::Null;
+            }
         }
     }
 }
@@ -157,3 +188,15 @@ fn set(object: &mut Map<String, Value>, name: &str, value: Value) {
         object.insert(name.to_owned(), value);
     }
 }
+
+/// Types whose objects have a spec.
+const SPECIFIED: [&str; 8] = [
+    "namespaces",
+    "nodes",
+    "pods",
+    "services",
+    "deployments",
+    "replicasets",
+    "leases",
+    "customresourcedefinitions",
+];

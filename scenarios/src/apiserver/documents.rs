@@ -64,10 +64,13 @@ pub(super) fn of(registry: &Registry, call: &Call, accept: &Accept) -> Option<Re
                 "" => version.clone(),
                 group => format!("{group}/{version}"),
             };
-            plain(json!({
-                "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version,
-                "resources": resources,
-            }))
+            let mut list = json!({
+                "kind": "APIResourceList", "groupVersion": group_version, "resources": resources,
+            });
+            if !group.is_empty() {
+                list["apiVersion"] = json!("v1");
+            }
+            plain(list)
         }
         Call::Resource(_) | Call::Other => None,
     }
@@ -177,12 +180,19 @@ impl Entry {
                 &["get", "patch", "update"],
             ));
         }
+        if kind.is("pods") {
+            parts.push(Self::part(kind, "binding", "Binding", &["create"]));
+        }
+        if kind.is("namespaces") {
+            parts.push(Self::part(kind, "finalize", "Namespace", &["update"]));
+        }
         if kind.is("serviceaccounts") {
             parts.push(Self {
                 of: Some(("authentication.k8s.io", "v1")),
                 ..Self::part(kind, "token", "TokenRequest", &["create"])
             });
         }
+        parts.sort_by(|a, b| a.name.cmp(&b.name));
         let mut verbs = VERBS.to_vec();
         if kind.is("namespaces") {
             verbs.retain(|verb| *verb != "deletecollection");

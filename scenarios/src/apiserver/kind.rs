@@ -84,8 +84,12 @@ impl Kind {
         self.in_all()
     }
 
-    pub(super) fn in_all(mut self) -> Self {
-        self.categories = vec!["all".to_owned()];
+    pub(super) fn in_all(self) -> Self {
+        self.categorized("all")
+    }
+
+    pub(super) fn categorized(mut self, category: &str) -> Self {
+        self.categories = vec![category.to_owned()];
         self
     }
 

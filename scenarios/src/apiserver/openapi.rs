@@ -1,7 +1,11 @@
 //! As much of OpenAPI v3 as kubectl asks for: which types there are, and that the server checks
 //! their fields itself. It says nothing of the fields: `kubectl explain` finds none.
 
-use discovery::serve::kube::{Body, answer::json as answer};
+use bytes::Bytes;
+use discovery::serve::kube::{
+    Body,
+    answer::{json as answer, whole},
+};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -9,6 +13,10 @@ use super::{kind::Kind, registry::Registry};
 
 /// The document at a path.
 pub(super) fn document(registry: &Registry, path: &str) -> Option<Response<Body>> {
+    if path == "/openapi/v2" {
+        let media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+        return Some(whole(StatusCode::OK, media, Bytes::from_static(NOTHING)));
+    }
     let path = path.strip_prefix("/openapi/v3")?;
     let path = path.trim_matches('/');
     let kinds = registry.all();
@@ -90,3 +98,7 @@ fn id(kind: &Kind) -> Value {
     let resource = &kind.resource;
     json!({ "group": resource.group, "kind": resource.kind, "version": resource.version })
 }
+
+/// An OpenAPI v2 document of no types, in the wire format in which kubectl asks for it before
+/// it sends a `List`: it then leaves every check to the server.
+const NOTHING: &[u8] = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.36.3\x42\x00";

@@ -162,6 +162,7 @@ impl Service {
             Some("status") if kind.has_status => self.status(&kind, asked).await,
             Some("scale") => self.scale(&kind, asked),
             Some("token") if kind.is("serviceaccounts") => self.token(asked),
+            Some("binding") if kind.is("pods") => self.bind(&kind, asked),
             Some("finalize") if kind.is("namespaces") => self.plain(&kind, asked).await,
             Some(_) => Err(Status::no_such_resource()),
         }

@@ -130,6 +130,12 @@ fn service(spec: &Value, causes: &mut Vec<Cause>) {
         if ports.len() > 1 && name.is_empty() {
             causes.push(Cause::required(&format!("spec.ports[{at}].name"), ""));
         }
+        if !name.is_empty() && ports[..at].iter().any(|other| other["name"] == name) {
+            causes.push(Cause::duplicate(
+                &format!("spec.ports[{at}].name"),
+                &format!("{name:?}"),
+            ));
+        }
         for field in ["port", "targetPort"] {
             let number = &port[field];
             if number
@@ -147,7 +153,8 @@ fn service(spec: &Value, causes: &mut Vec<Cause>) {
 fn workload(spec: &Value, causes: &mut Vec<Cause>) {
     let wanted = spec["selector"]["matchLabels"].as_object();
     let template = &spec["template"]["metadata"]["labels"];
-    if spec["selector"].is_null() {
+    let missing = spec["selector"].as_object().is_none_or(Map::is_empty);
+    if missing {
         causes.push(Cause::required("spec.selector", ""));
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -160,7 +167,7 @@ fn workload(spec: &Value, causes: &mut Vec<Cause>) {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     let matches = LabelSelector::equal(pairs).matches(|name| template[name].as_str());
-    if !matches || spec["selector"].is_null() {
+    if !matches || missing {
         let why = "`selector` does not match template `labels`";
         causes.push(Cause::invalid(
             "spec.template.metadata.labels",

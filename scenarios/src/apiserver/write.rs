@@ -57,8 +57,11 @@ impl State {
         if let Some(namespace) = namespace {
             self.welcome(kind, namespace)?;
         }
-        if kind.is("services") {
-            self.address(&mut object);
+        match kind.resource.plural.as_str() {
+            "services" if kind.is("services") => self.address(&mut object),
+            "pods" if kind.is("pods") => self.locate(&mut object),
+            "nodes" if kind.is("nodes") => taint(&mut object),
+            _ => {}
         }
         if write == Write::Try {
             return Ok(Arc::new(Item::new(&kind.resource, object, 0)));
@@ -135,6 +138,41 @@ impl State {
         }
     }
 
+    /// A pod says in which zone its node is.
+    fn locate(&self, pod: &mut Map<String, Value>) {
+        let node = pod["spec"]["nodeName"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if !node.is_empty() {
+            label(pod, self.core("nodes", "", &node).as_deref());
+        }
+    }
+
+    /// Gives a pod its node; `false` when it has one.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(super) fn bind(&self, pods: &Kind, key: &str, node: &str) -> Result<bool, Status> {
+        let mut bound = false;
+        let place = self.core("nodes", "", node);
+        self.memory.change(&pods.resource, key, |pod| {
+            let mut object = pod.object();
+            if object["spec"]["nodeName"].as_str().is_some_and(|name| !name.is_empty()) {
+                return Ok(Fate::Same);
+            }
+            bound = true;
+            object["spec"]["nodeName"] = json!(node);
+            label(&mut object, place.as_deref());
+            object["status"]["conditions"] = json!([{
+                "type": "PodScheduled", "status": "True", "lastProbeTime": null,
+                "lastTransitionTime": admit::now(), "observedGeneration": object["metadata"]["generation"],
+            }]);
+            Ok(Fate::Becomes(object))
+        })?;
+        Ok(bound)
+    }
+
     /// Reads objects of YAML and keeps them, or makes those that are there the same.
     ///
     /// # Errors
@@ -156,21 +194,19 @@ impl State {
             metadata["name"].as_str().unwrap_or_default(),
         );
         let object = decode::object(&kind, object, Unknown::Drop)?;
-        if self.memory.get(&kind.resource, &key).is_none() {
-            let made = self.create(&kind, namespace.as_deref(), object.clone(), Write::Keep)?;
-            if !kind.has_status || !object.contains_key("status") {
-                return Ok(());
-            }
-            let status = object["status"].clone();
-            let set = |mut found: Map<String, Value>| {
-                found.insert("status".to_owned(), status);
-                Ok(found)
-            };
-            return self
-                .change(&kind, made.key(), Part::Status, Write::Keep, set)
-                .map(drop);
-        }
-        self.change(&kind, &key, Part::Main, Write::Keep, |_| Ok(object))
+        let status = object.get("status").cloned();
+        match self.memory.get(&kind.resource, &key) {
+            None => self.create(&kind, namespace.as_deref(), object, Write::Keep)?,
+            Some(_) => self.change(&kind, &key, Part::Main, Write::Keep, |_| Ok(object))?,
+        };
+        let Some(status) = status.filter(|_| kind.has_status) else {
+            return Ok(());
+        };
+        let set = |mut found: Map<String, Value>| {
+            found.insert("status".to_owned(), status);
+            Ok(found)
+        };
+        self.change(&kind, &key, Part::Status, Write::Keep, set)
             .map(drop)
     }
 
@@ -249,6 +285,32 @@ pub(super) fn typed(kind: &Kind, mut object: Map<String, Value>) -> Map<String, 
     object.insert("kind".to_owned(), json!(kind.resource.kind));
     object.insert("apiVersion".to_owned(), json!(kind.resource.api_version()));
     object
+}
+
+/// Labels a pod with the place of its node.
+fn label(pod: &mut Map<String, Value>, node: Option<&Item>) {
+    for name in [
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+    ] {
+        if let Some(value) = node.and_then(|node| node.label(name)) {
+            pod["metadata"]["labels"][name] = json!(value);
+        }
+    }
+}
+
+/// A node that was just made is not ready for pods that care.
+fn taint(node: &mut Map<String, Value>) {
+    let taints = &mut node["spec"]["taints"];
+    if taints.is_null() {
+        *taints = json!([]);
+    }
+    if let Some(taints) = taints.as_array_mut() {
+        let taint = json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" });
+        if !taints.iter().any(|known| known["key"] == taint["key"]) {
+            taints.push(taint);
+        }
+    }
 }
 
 fn is_definition(kind: &Kind) -> bool {

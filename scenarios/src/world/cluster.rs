@@ -75,6 +75,7 @@ impl Cluster {
         let places = Places {
             directory: directory.join("control-plane"),
             logs: logs.clone(),
+            controllers: &[],
         };
         let control = ControlPlane::start(&plan, &peers, &node, &places).await?;
         let cluster = Self {

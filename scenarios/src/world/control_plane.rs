@@ -37,6 +37,8 @@ pub struct Places {
     pub directory: PathBuf,
     /// Logs; each file begins with the cluster's name.
     pub logs: PathBuf,
+    /// Which controllers run, beside those that every world needs.
+    pub controllers: &'static [&'static str],
 }
 
 impl ControlPlane {
@@ -83,7 +85,7 @@ impl ControlPlane {
             api,
         };
         plane.ready().await?;
-        let controllers = controllers(&peers.kube, directory, &kubeconfig);
+        let controllers = controllers(&peers.kube, places, &kubeconfig);
         plane.controllers = Some(Process::start(controllers, node, log("controllers"))?);
         Ok(plane)
     }
@@ -174,8 +176,9 @@ fn apiserver(binary: &Path, directory: &Path, plan: &ClusterPlan, audit: &Path) 
     )
 }
 
-fn controllers(binary: &Path, directory: &Path, kubeconfig: &Path) -> Program {
-    let file = |name: &str| directory.join(name).display().to_string();
+fn controllers(binary: &Path, places: &Places, kubeconfig: &Path) -> Program {
+    let file = |name: &str| places.directory.join(name).display().to_string();
+    let named = [CONTROLLERS, places.controllers].concat().join(",");
     Program::new(
         "controllers",
         binary,
@@ -183,9 +186,7 @@ fn controllers(binary: &Path, directory: &Path, kubeconfig: &Path) -> Program {
             "controller-manager".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             "--leader-elect=false".to_owned(),
-            "--controllers=endpointslice-controller,serviceaccount-controller,\
-             serviceaccount-token-controller"
-                .to_owned(),
+            format!("--controllers={named}"),
             format!(
                 "--service-account-private-key-file={}",
                 file("accounts.key")
@@ -206,5 +207,11 @@ fn audit_policy() -> serde_json::Value {
     })
 }
 
+/// What every world needs.
+const CONTROLLERS: &[&str] = &[
+    "endpointslice-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+];
 const ADMIN_TOKEN: &str = "admin-of-a-world-that-ends-with-its-test";
 const READY_LIMIT: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod bodies;
 mod end;
 mod faults;
 mod ingest;

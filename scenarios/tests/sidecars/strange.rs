@@ -1,6 +1,6 @@
 //! A discovery that says what a sidecar does not understand.
 
-use std::pin::Pin;
+use std::{net::IpAddr, pin::Pin};
 
 use anyhow::{Context, Result, ensure};
 use envoy_types::pb::envoy::service::discovery::v3::{

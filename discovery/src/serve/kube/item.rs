@@ -37,7 +37,8 @@ struct Outline<'a> {
 }
 
 impl Item {
-    /// Keeps `object` as one of `resource` at `version`, which is written into it.
+    /// Keeps `object` as one of `resource` at `version`, which is written into it; 0 for one
+    /// that is not kept, but shown as if it were.
     #[must_use]
     pub fn new(resource: &Resource, mut object: Map<String, Value>, version: u64) -> Self {
         object.remove("kind");
@@ -45,7 +46,9 @@ impl Item {
         let metadata = object
             .entry("metadata")
             .or_insert_with(|| Value::Object(Map::new()));
-        metadata["resourceVersion"] = Value::String(version.to_string());
+        if version > 0 {
+            metadata["resourceVersion"] = Value::String(version.to_string());
+        }
         let text = |name: &str| metadata[name].as_str().unwrap_or_default();
         let key = key(Some(text("namespace")), text("name")).into_boxed_str();
         let labels = metadata["labels"].as_object().into_iter().flatten();

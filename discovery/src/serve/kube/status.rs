@@ -279,6 +279,13 @@ impl Cause {
         Self::new("FieldValueInvalid", field, message)
     }
 
+    /// A value that is there already; `value` as Go prints it.
+    #[must_use]
+    pub fn duplicate(field: &str, value: &str) -> Self {
+        let message = format!("Duplicate value: {value}");
+        Self::new("FieldValueDuplicate", field, message)
+    }
+
     /// A value that is none of those.
     #[must_use]
     pub fn unsupported(field: &str, value: &str, supported: &[&str]) -> Self {

@@ -57,7 +57,7 @@ fn the_status_and_the_rest_are_written_apart() {
     let mut wanted = before.clone();
     wanted["spec"].as_object_mut().unwrap().remove("clusterIP");
     wanted["spec"]["selector"] = json!({ "app": "x" });
-    wanted["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } });
+    wanted["status"] = json!({ "loadBalancer": { "ingress": [{ "hostname": "lb" }] } });
     let Fate::Becomes(main) = change(&kind, &before, wanted.clone(), Part::Main).unwrap() else {
         panic!()
     };

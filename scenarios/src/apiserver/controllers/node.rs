@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::text;
 use crate::apiserver::{
-    admit::now,
+    admit::{Part, now},
     kind::Kind,
     kubelet::{Kubelet, Report},
     state::State,
-    store::Fate,
+    write::Write,
 };
 
 /// A node with its pods.
@@ -81,7 +81,8 @@ impl Node {
                 "Succeeded" | "Failed"
             );
             if place.is_empty() && !ended {
-                self.bind(&kind, &pod);
+                // A pod that is gone needs no place.
+                let _ = self.state.bind(&kind, pod.key(), &self.name);
             } else if place == self.name {
                 present.insert(pod.key().to_owned());
                 if self.seen.insert(pod.key().into(), pod.version()) != Some(pod.version()) {
@@ -179,19 +180,6 @@ impl Node {
         }
     }
 
-    fn bind(&self, kind: &Kind, pod: &Item) {
-        // A pod that is gone needs no place.
-        let _ = self.state.memory.change(&kind.resource, pod.key(), |pod| {
-            let mut object = pod.object();
-            object["spec"]["nodeName"] = json!(self.name);
-            object["status"]["conditions"] = json!([{
-                "type": "PodScheduled", "status": "True", "lastProbeTime": null,
-                "lastTransitionTime": now(),
-            }]);
-            Ok(Fate::Becomes(object))
-        });
-    }
-
     fn register(&self, labels: &BTreeMap<String, String>) {
         let mut labels = labels.clone();
         labels.insert("kubernetes.io/hostname".to_owned(), self.name.clone());
@@ -220,6 +208,17 @@ impl Node {
         });
         // A node of that name that manifests have made before is the same.
         let _ = self.state.load(node);
+        let kind = self.state.registry.core("nodes");
+        let ready = |mut node: Map<String, Value>| {
+            if let Some(taints) = node["spec"]["taints"].as_array_mut() {
+                taints.retain(|taint| taint["key"] != "node.kubernetes.io/not-ready");
+            }
+            Ok(node)
+        };
+        // It was just made.
+        let _ = self
+            .state
+            .change(&kind, &self.name, Part::Main, Write::Keep, ready);
     }
 }
 

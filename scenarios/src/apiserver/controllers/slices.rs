@@ -206,11 +206,9 @@ fn endpoint(state: &State, pod: &Map<String, Value>, early: bool) -> Option<Valu
             "uid": pod["metadata"]["uid"],
         },
     });
-    let zone = state.core("nodes", "", node);
-    if let Some(zone) = zone
-        .as_ref()
-        .and_then(|node| node.label("topology.kubernetes.io/zone"))
-    {
+    // A pod on a node that nobody knows is nowhere yet.
+    let node = state.core("nodes", "", node)?;
+    if let Some(zone) = node.label("topology.kubernetes.io/zone") {
         endpoint["zone"] = json!(zone);
     }
     Some(endpoint)

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::set;
+use super::{set, times};
 
 /// Fills in a pod.
 pub(super) fn fill(object: &mut Map<String, Value>) {
@@ -20,6 +20,15 @@ pub(super) fn fill(object: &mut Map<String, Value>) {
     );
     let class = class(spec);
     let status = object.entry("status").or_insert_with(|| json!({}));
+    if status["podIP"].is_string() && status["podIPs"].is_null() {
+        status["podIPs"] = json!([{ "ip": status["podIP"] }]);
+    }
+    if status["conditions"].is_array() {
+        times(
+            &mut status["conditions"],
+            &["lastProbeTime", "lastTransitionTime"],
+        );
+    }
     for (name, value) in [("phase", "Pending"), ("qosClass", class)] {
         if status[name].is_null() {
             status[name] = json!(value);
@@ -73,6 +82,14 @@ fn container(container: &mut Map<String, Value>) {
     );
     set(container, "terminationMessagePolicy", json!("File"));
     set(container, "imagePullPolicy", json!(pull));
+    if let Some(limits) = container["resources"]["limits"].as_object().cloned() {
+        for (name, limit) in limits {
+            let requests = &mut container["resources"]["requests"];
+            if requests[&name].is_null() {
+                requests[&name] = limit;
+            }
+        }
+    }
     for port in container
         .get_mut("ports")
         .and_then(Value::as_array_mut)

@@ -30,6 +30,17 @@ pub(super) fn fill(object: &mut Map<String, Value>) {
         families(spec);
     }
     set(object, "status", json!({ "loadBalancer": {} }));
+    let ingress = &mut object["status"]["loadBalancer"];
+    for place in ingress
+        .get_mut("ingress")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if place["ip"].is_string() && place["ipMode"].is_null() {
+            place["ipMode"] = json!("VIP");
+        }
+    }
 }
 
 fn families(spec: &mut Map<String, Value>) {

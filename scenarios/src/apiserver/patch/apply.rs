@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(
             live["spec"]["containers"],
             json!([
-                { "name": "other", "image": "o" }, { "name": "b", "image": "3" },
+                { "name": "b", "image": "3" }, { "name": "other", "image": "o" },
             ])
         );
     }

@@ -26,7 +26,11 @@ fn at<'a>(value: Value, patch: &'a Value, path: &mut Vec<&'a str>) -> Value {
         if !patched.is_null() {
             let new = match (patched, list_at(path)) {
                 (Value::Array(new), kind @ (List::Set | List::By(_))) => {
-                    Value::Array(list(old, new, kind, path))
+                    let live = old.as_array().cloned().unwrap_or_default();
+                    let merged = list(old, new, kind, path);
+                    let order = patch.get(&format!("$setElementOrder/{name}"));
+                    let wanted = order.and_then(Value::as_array).unwrap_or(new);
+                    Value::Array(ordered(merged, wanted, &live, kind))
                 }
                 _ => at(old, patched, path),
             };
@@ -38,9 +42,14 @@ fn at<'a>(value: Value, patch: &'a Value, path: &mut Vec<&'a str>) -> Value {
         if let Some(name) = name.strip_prefix("$deleteFromPrimitiveList/") {
             take_out(object.get_mut(name), directive);
         }
-        if let Some(name) = name.strip_prefix("$setElementOrder/") {
+        if let Some(name) = name.strip_prefix("$setElementOrder/")
+            && !patch.contains_key(name)
+            && let (Some(Value::Array(list)), Value::Array(wanted)) =
+                (object.get_mut(name), directive)
+        {
             path.push(name);
-            order(object.get_mut(name), directive, list_at(path));
+            let live = list.clone();
+            *list = ordered(std::mem::take(list), wanted, &live, list_at(path));
             path.pop();
         }
     }
@@ -110,20 +119,28 @@ fn take_out(list: Option<&mut Value>, gone: &Value) {
     }
 }
 
-/// Elements in the wanted order; those that it does not name stay behind those before them.
-fn order(list: Option<&mut Value>, wanted: &Value, kind: List) {
-    let (Some(Value::Array(list)), Value::Array(wanted)) = (list, wanted) else {
-        return;
-    };
-    let place = |element: &Value| wanted.iter().position(|other| same(element, other, kind));
-    let mut last = 0;
-    let mut placed: Vec<(usize, Value)> = Vec::new();
-    for element in list.drain(..) {
-        last = place(&element).unwrap_or(last);
-        placed.push((last, element));
+/// Elements that a writer names, in the writer's order; the others are put between them, each
+/// before the first that comes behind it in the object as it was.
+fn ordered(elements: Vec<Value>, wanted: &[Value], live: &[Value], kind: List) -> Vec<Value> {
+    let place =
+        |list: &[Value], element: &Value| list.iter().position(|other| same(other, element, kind));
+    let (mut named, others): (Vec<Value>, Vec<Value>) = elements
+        .into_iter()
+        .partition(|element| place(wanted, element).is_some());
+    named.sort_by_key(|element| place(wanted, element));
+    let mut others = others.into_iter().peekable();
+    let mut made = Vec::new();
+    for element in named {
+        let before = place(live, &element);
+        while let Some(other) = others.next_if(|other| {
+            before.is_some_and(|before| place(live, other).is_some_and(|at| at < before))
+        }) {
+            made.push(other);
+        }
+        made.push(element);
     }
-    placed.sort_by_key(|(place, _)| *place);
-    list.extend(placed.into_iter().map(|(_, element)| element));
+    made.extend(others);
+    made
 }
 
 #[cfg(test)]
@@ -149,7 +166,7 @@ mod tests {
         let made = json!({ "spec": { "template": { "spec": { "containers": [
             { "name": "c", "image": "z:1" },
             { "name": "a", "image": "x:2", "env": [
-                { "name": "A", "value": "1" }, { "name": "B", "value": "2" },
+                { "name": "B", "value": "2" }, { "name": "A", "value": "1" },
             ] },
         ] } } } });
         assert_eq!(merged(value, &patch), made);
@@ -178,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn a_set_grows_and_keeps_what_it_has() {
+    fn a_set_grows_and_keeps_what_it_has_behind_what_is_new() {
         let value = json!({ "metadata": { "finalizers": ["a"] } });
         let patch = json!({ "metadata": { "finalizers": ["b", "a"] } });
         assert_eq!(
             merged(value, &patch),
-            json!({ "metadata": { "finalizers": ["a", "b"] } })
+            json!({ "metadata": { "finalizers": ["b", "a"] } })
         );
     }
 }

@@ -11,6 +11,7 @@ use discovery::serve::kube::{
     list::Page,
     options, read,
     status::Details,
+    table::at,
 };
 use http::{Method, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -56,6 +57,29 @@ impl Service {
         }
     }
 
+    /// A scheduler gives a pod its node.
+    pub(super) fn bind(&self, kind: &Kind, asked: &Asked<'_>) -> Result<Response<Body>, Status> {
+        let (&Method::POST, Some(name)) = (asked.method, &asked.target.name) else {
+            return Err(Status::method_not_allowed());
+        };
+        let sent = decode::value(&asked.body, asked.media)?;
+        let node = sent["target"]["name"].as_str().unwrap_or_default();
+        let bound = self.state.bind(kind, &asked.key(name), node)?;
+        match bound {
+            true => Ok(told_created(&Status::success(Details::default()))),
+            false => {
+                let details = Details {
+                    kind: "pods/binding".to_owned(),
+                    ..Details::of(&kind.resource, name)
+                };
+                Err(Status::conflict(
+                    details,
+                    "pod is already assigned to a node",
+                ))
+            }
+        }
+    }
+
     async fn get(&self, kind: &Kind, asked: &Asked<'_>) -> Result<Response<Body>, Status> {
         let store: Arc<dyn Store> = Arc::clone(&self.state.memory) as Arc<dyn Store>;
         let resource = Arc::clone(&kind.resource);
@@ -90,7 +114,9 @@ impl Service {
     ) -> Result<Response<Body>, Status> {
         let sent = decode::value(&asked.body, asked.media)?;
         let object = decode::object(kind, sent, asked.unknown())?;
-        let said = object["metadata"]["name"].as_str().unwrap_or_default();
+        let said = at(&object, "/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if said != name {
             return Err(Status::bad_request(format!(
                 "the name of the object ({said}) does not match the name on the URL ({name})"
@@ -114,7 +140,7 @@ impl Service {
         let (key, unknown) = (asked.key(name), asked.unknown());
         let found = self.state.memory.get(&kind.resource, &key);
         if let (None, Some(made)) = (found, patch.creation()) {
-            let mut made = made?;
+            let mut made = decode::sound(made?)?;
             made["metadata"]["name"] = name.into();
             let object = decode::object(kind, made, unknown)?;
             let namespace = asked.target.namespace.as_deref();
@@ -123,7 +149,7 @@ impl Service {
         }
         let make = |before: Map<String, Value>| {
             let version = before["metadata"]["resourceVersion"].clone();
-            let mut made = patch.on(before)?;
+            let mut made = decode::sound(patch.on(before)?)?;
             if made["metadata"]["resourceVersion"].is_null() {
                 made["metadata"]["resourceVersion"] = version;
             }
@@ -176,6 +202,10 @@ impl Service {
         };
         Ok(json(StatusCode::OK, encoder.list(&page)))
     }
+}
+
+fn told_created(status: &Status) -> Response<Body> {
+    json(StatusCode::CREATED, status.text().into())
 }
 
 impl Asked<'_> {

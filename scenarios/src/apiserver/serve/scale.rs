@@ -33,7 +33,7 @@ impl Service {
                 let Value::Object(before) = shown(scale, &found) else {
                     return Err(Status::no_such_resource());
                 };
-                patch.on(before)?
+                decode::sound(patch.on(before)?)?
             }
             _ => return Err(Status::method_not_allowed()),
         };

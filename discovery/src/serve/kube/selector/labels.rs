@@ -40,7 +40,7 @@ impl LabelSelector {
                 "" => break,
                 "," if is_name(words.peek()) || words.peek() == "!" => {}
                 "," => {
-                    return Err(refused(format!(
+                    return Err(Status::bad_request(format!(
                         "found '{}', expected: identifier after ','",
                         words.peek()
                     )));

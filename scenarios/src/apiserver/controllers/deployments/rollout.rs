@@ -20,10 +20,7 @@ pub(super) fn advance(
         _ => last + 1,
     };
     if !own.iter().any(is_new) {
-        let set = new_set(deployments, deployment, &hash, wanted);
-        let namespace = text(deployment, "/metadata/namespace");
-        // Somebody else's set of that name is in the way until they remove it.
-        let _ = state.create(sets, Some(namespace), set, Write::Keep);
+        begin(state, (deployments, sets), deployment, (&hash, wanted));
     }
     note_revision(state, deployments, deployment, wanted);
     let own = own_sets(state, sets, deployment);
@@ -65,6 +62,32 @@ pub(super) fn advance(
     }
 }
 
+/// Makes the ReplicaSet of a new template, as large as it may be at once.
+fn begin(
+    state: &State,
+    (deployments, sets): (&Kind, &Kind),
+    deployment: &Map<String, Value>,
+    (hash, revision): (&str, i64),
+) {
+    let plan = Plan::of(deployment);
+    let old: Vec<Count> = own_sets(state, sets, deployment)
+        .iter()
+        .map(count)
+        .collect();
+    let size = plan.new_size(&Count::default(), &old);
+    let mut set = new_set(deployments, deployment, hash, revision);
+    set["spec"]["replicas"] = json!(size);
+    plan.note(&mut set);
+    let namespace = text(deployment, "/metadata/namespace");
+    // Somebody else's set of that name is in the way until they remove it.
+    if let Ok(made) = state.create(sets, Some(namespace), set, Write::Keep)
+        && size > 0
+    {
+        let message = format!("Scaled up replica set {} from 0 to {size}", made.name());
+        event::tell(state, (deployments, deployment), SCALED, &message);
+    }
+}
+
 /// What a Deployment allows on the way.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -101,6 +124,14 @@ impl Plan {
             missing,
             recreate: strategy["type"] == "Recreate",
         }
+    }
+
+    /// A set says what it is a part of.
+    fn note(&self, set: &mut Map<String, Value>) {
+        let notes = &mut set["metadata"]["annotations"];
+        notes["deployment.kubernetes.io/desired-replicas"] = json!(self.wanted.to_string());
+        notes["deployment.kubernetes.io/max-replicas"] =
+            json!((self.wanted + self.surge).to_string());
     }
 
     /// How many pods the newest set shall have.
@@ -191,12 +222,9 @@ fn resize(
     let plan = Plan::of(deployment);
     let make = |mut set: Map<String, Value>| {
         set["spec"]["replicas"] = json!(size);
-        let notes = &mut set["metadata"]["annotations"];
-        notes["deployment.kubernetes.io/desired-replicas"] = json!(plan.wanted.to_string());
-        notes["deployment.kubernetes.io/max-replicas"] =
-            json!((plan.wanted + plan.surge).to_string());
+        plan.note(&mut set);
         if let Some(revision) = revision {
-            notes[REVISION] = json!(revision.to_string());
+            set["metadata"]["annotations"][REVISION] = json!(revision.to_string());
         }
         Ok(set)
     };
@@ -205,10 +233,11 @@ fn resize(
     if changed.is_ok() && before != size {
         let way = if size > before { "up" } else { "down" };
         let message = format!("Scaled {way} replica set {name} from {before} to {size}");
-        let reason = ("deployment-controller", "ScalingReplicaSet");
-        event::tell(state, (deployments, deployment), reason, &message);
+        event::tell(state, (deployments, deployment), SCALED, &message);
     }
 }
+
+const SCALED: (&str, &str) = ("deployment-controller", "ScalingReplicaSet");
 
 #[cfg(test)]
 mod tests {

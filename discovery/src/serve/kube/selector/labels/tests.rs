@@ -68,10 +68,7 @@ fn what_is_no_selector_is_refused_in_the_words_of_kubernetes() {
             "a===b",
             "unable to parse requirement: found '=', expected: identifier",
         ),
-        (
-            "a=b,",
-            "unable to parse requirement: found '', expected: identifier after ','",
-        ),
+        ("a=b,", "found '', expected: identifier after ','"),
         (
             "=b",
             "unable to parse requirement: found '=', expected: identifier",
