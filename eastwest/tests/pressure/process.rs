@@ -139,6 +139,16 @@ impl Process {
         kib.parse::<u64>().unwrap() * 1024
     }
 
+    /// How many sockets it has open.
+    pub(crate) fn sockets(&self) -> usize {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        // One that is closed meanwhile is none.
+        let links = all.flatten().filter_map(|fd| fd.path().read_link().ok());
+        links
+            .filter(|l| l.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
     /// The processor time that it has used.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
