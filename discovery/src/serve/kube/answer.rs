@@ -1,4 +1,4 @@
-//! Answers over HTTP: the effectful side of [`list`](super::list) and [`watch`](super::watch).
+//! Answers over HTTP: the effectful side of [`super::list`] and [`super::watch`].
 //!
 //! A watch is a body that is written while its reader reads: it has no task of its own, and
 //! ends with its connection.
