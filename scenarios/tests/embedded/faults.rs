@@ -145,6 +145,22 @@ async fn every_request_is_answered_what_was_said_and_watches_go_on() {
 }
 
 #[tokio::test]
+async fn who_is_told_that_a_server_is_busy_asks_again() {
+    let server = server().await;
+    server.answer(Some(429));
+    let begun = Instant::now();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.answer(None);
+    };
+    // kube-rs waits as the answer says, and is not told of it.
+    let (listed, ()) = tokio::join!(list(&server), later);
+    assert_eq!(listed, Ok(4));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_slow_server_is_slow() {
     let server = server().await;
     let delay = Duration::from_millis(200);

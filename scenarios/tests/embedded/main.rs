@@ -7,6 +7,7 @@
 )]
 
 mod bodies;
+mod bookmarks;
 mod end;
 mod faults;
 mod ingest;

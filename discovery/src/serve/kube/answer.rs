@@ -1,4 +1,4 @@
-//! Answers over HTTP: the effectful side of [`list`](super::list) and [`watch`](super::watch).
+//! Answers over HTTP: the effectful side of [`super::list`] and [`super::watch`].
 //!
 //! A watch is a body that is written while its reader reads: it has no task of its own, and
 //! ends with its connection.
@@ -29,6 +29,7 @@ use super::{
     path::Target,
     query::Query,
     resource::Resource,
+    selector::FieldSelector,
     status::Status,
     store::Store,
     watch::{Event, Watch},
@@ -73,13 +74,19 @@ pub async fn read(
 ) -> Result<Response<Body>, Status> {
     let form = accept.form(query)?;
     let namespace = target.namespace.as_deref().filter(|_| resource.namespaced);
-    if let Some(name) = target.name.as_deref() {
+    // The old path of a watch may name the one object that it is about.
+    let name = target.name.as_deref();
+    if let Some(name) = name.filter(|_| !target.watch) {
         let key = key(namespace, name);
         let found = store.get(&resource, &key);
         let item = found.ok_or_else(|| Status::not_found(&resource, name))?;
         return Ok(json(StatusCode::OK, encoder(&resource, form).object(&item)));
     }
-    match Options::parse(query, &resource, namespace, target.watch)? {
+    let mut options = Options::parse(query, &resource, namespace, target.watch)?;
+    if let (Some(name), Options::Watch(params)) = (name, &mut options) {
+        params.selector.fields = FieldSelector::named(name);
+    }
+    match options {
         Options::List(params) => {
             if let At::NotOlderThan(version) | At::Exact(version) = params.at {
                 reach(&*store, version, rhythm.patience).await;

@@ -73,12 +73,8 @@ impl Watch {
                 return vec![Event::Failed(Status::too_old(self.position, oldest))];
             }
         };
-        let since = self.position;
-        let new = history
-            .changes
-            .iter()
-            .filter(|change| change.version > since);
-        let events = new.filter_map(|change| self.tell(change)).collect();
+        let changes = history.changes.iter();
+        let events = changes.filter_map(|change| self.tell(change)).collect();
         self.position = self.position.max(history.version);
         events
     }

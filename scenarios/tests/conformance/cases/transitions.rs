@@ -46,7 +46,24 @@ pub(crate) async fn play(scene: &mut Scene<'_>) -> Result<()> {
     scene.heard("by label", &events);
     let events = by_name.until(|event| event["type"] == "DELETED").await?;
     scene.heard("by name", &events);
+    old_path(scene).await?;
     pods(scene).await
+}
+
+/// Watches as they were asked for before there was a parameter for it.
+async fn old_path(scene: &mut Scene<'_>) -> Result<()> {
+    let space = scene.space.clone();
+    let base = format!("/api/v1/watch/namespaces/{space}/configmaps");
+    for (title, path) in [
+        ("the old path, of all", base.clone()),
+        ("the old path, of one", format!("{base}/y")),
+    ] {
+        let path = format!("{path}?timeoutSeconds=1&resourceVersion=0");
+        let mut lines = scene.watch(&path, None).await?;
+        let events = lines.until(|_| false).await?;
+        scene.heard(title, &events);
+    }
+    Ok(())
 }
 
 async fn pods(scene: &mut Scene<'_>) -> Result<()> {

@@ -23,6 +23,16 @@ impl FieldSelector {
         terms.map(Term::parse).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The one that asks for an object by name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(vec![Term {
+            field: "metadata.name".to_owned(),
+            value: name.to_owned(),
+            equal: true,
+        }])
+    }
+
     /// Fails for a field that objects of `resource` cannot be selected by.
     ///
     /// # Errors
@@ -52,14 +62,6 @@ impl FieldSelector {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The one value that a field must have, where a term says so.
-    #[must_use]
-    pub fn exact(&self, field: &str) -> Option<&str> {
-        let mut terms = self.0.iter();
-        let term = terms.find(|term| term.equal && term.field == field)?;
-        Some(&term.value)
     }
 }
 
@@ -149,11 +151,7 @@ mod tests {
         for wrong in ["a", "a,b=c", r"a=\x", "a=b=c"] {
             assert!(FieldSelector::parse(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(
-            FieldSelector::parse("metadata.name=istio")
-                .unwrap()
-                .exact("metadata.name"),
-            Some("istio")
-        );
+        let read = FieldSelector::parse("metadata.name=istio").unwrap();
+        assert_eq!(read, FieldSelector::named("istio"));
     }
 }
