@@ -306,6 +306,15 @@ impl Scene<'_> {
         .await
     }
 
+    /// Waits until a collection is served from memory: a real server that was started again
+    /// answers 429 until it is.
+    pub(crate) async fn awake(&self, path: &str) -> Result<()> {
+        let path = format!("{path}?resourceVersion=0");
+        self.until(&path, |list| list["items"].is_array())
+            .await
+            .map(drop)
+    }
+
     async fn begin(&self) -> Result<()> {
         let space = json!({ "metadata": { "name": self.space } });
         self.given("/api/v1/namespaces", &space).await?;

@@ -73,6 +73,9 @@ async fn fallback(scene: &mut Scene<'_>) -> Result<()> {
 async fn forgotten(scene: &mut Scene<'_>, last: &[String]) -> Result<()> {
     scene.subject.forget().await?;
     let space = scene.space.clone();
+    for stream in &streams(&space) {
+        scene.awake(&stream.path).await?;
+    }
     for (stream, since) in streams(&space).iter().zip(last) {
         let resume = format!(
             "watch=true&allowWatchBookmarks=true&resourceVersion={since}&timeoutSeconds=400"

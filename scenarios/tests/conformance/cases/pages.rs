@@ -73,6 +73,7 @@ async fn versions(
     let both = format!("{maps}?continue={rest}&resourceVersion={since}");
     scene.get("a version and a page", &both).await?;
     scene.subject.forget().await?;
+    scene.awake(maps).await?;
     scene.get("a version that is forgotten", &exact).await?;
     let path = format!("{maps}?limit=2&continue={token}");
     scene
