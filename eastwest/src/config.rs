@@ -7,13 +7,17 @@ mod quantity;
 mod validate;
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use trust::identity::SpiffeId;
+
+use crate::passthrough::names::{Names, Pattern};
 
 pub use quantity::{Bytes, Span};
 pub use validate::{Problem, Validated};
@@ -39,6 +43,9 @@ pub struct Config {
     /// What is kept over a restart; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// What listeners for any name carry.
+    #[serde(default)]
+    pub passthrough: Passthrough,
     /// Limits of a ClientHello.
     #[serde(default)]
     pub hello: Hello,
@@ -77,6 +84,9 @@ pub struct Node {
     /// Label `service.istio.io/canonical-revision`.
     #[serde(default)]
     pub canonical_revision: Option<String>,
+    /// The cluster's DNS domain.
+    #[serde(default = "cluster_local")]
+    pub domain: String,
 }
 
 /// The sockets of a gateway. All but `mesh` are served by the process around it.
@@ -93,13 +103,16 @@ pub struct Listen {
     pub debug: SocketAddr,
 }
 
-/// Where the routes come from: exactly one of both.
+/// Where the routes come from: exactly one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     /// A control plane that speaks delta ADS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub xds: Option<Xds>,
+    /// An istiod: it says where to listen, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istiod: Option<Istiod>,
     /// A file with static routes, read again when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
@@ -122,6 +135,36 @@ pub struct Xds {
     pub plain_text: bool,
 }
 
+/// An istiod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Istiod {
+    /// `host:port`, with port 15012 for TLS, 15010 for plain text.
+    pub address: String,
+    /// The name that its certificate must be for; the host of `address` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// The mesh's root certificates, read at each connect.
+    #[serde(default = "istio_root")]
+    pub root: PathBuf,
+    /// The service account's token for audience `istio-ca`, read at each connect.
+    #[serde(default = "istio_token")]
+    pub token: PathBuf,
+    /// Speak without TLS and token.
+    #[serde(default)]
+    pub plain_text: bool,
+    /// Further metadata of the calls.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Further metadata of the node, such as LABELS; the gateway adds its own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// How long a route stays that an istiod, just connected to, does not confirm: one that
+    /// restarts beside a dead API server says less than there is.
+    #[serde(default = "minute")]
+    pub hold: Span,
+}
+
 /// A certificate on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -140,6 +183,16 @@ pub struct State {
     /// From one write to the next at least.
     #[serde(default = "second")]
     pub every: Span,
+}
+
+/// What listeners for any name carry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Passthrough {
+    /// Names that a chain without server names may carry, each with at most one `*`; the
+    /// istiods of the gateway's namespace when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<Pattern>>,
 }
 
 /// Limits of a ClientHello.
@@ -204,6 +257,17 @@ pub struct Drain {
     pub limit: Span,
 }
 
+impl Passthrough {
+    /// The names that count for this gateway.
+    #[must_use]
+    pub fn names(&self, node: &Node) -> Names {
+        match &self.names {
+            Some(names) => Names::new(names.clone()),
+            None => Names::of_istiod(&node.namespace, &node.domain),
+        }
+    }
+}
+
 impl Default for Listen {
     fn default() -> Self {
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
@@ -264,6 +328,22 @@ impl Default for Drain {
             limit: Span::seconds(45),
         }
     }
+}
+
+fn cluster_local() -> String {
+    "cluster.local".to_owned()
+}
+
+fn istio_root() -> PathBuf {
+    "/var/run/secrets/istio/root-cert.pem".into()
+}
+
+fn istio_token() -> PathBuf {
+    "/var/run/secrets/tokens/istio-token".into()
+}
+
+fn minute() -> Span {
+    Span::seconds(60)
 }
 
 fn second() -> Span {

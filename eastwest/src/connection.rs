@@ -21,7 +21,7 @@ use crate::{
     error::Close,
     passthrough,
     relay::{Carried, Relay},
-    route::{self, Route, table::Held},
+    route::{self, Failure, Route, table::Held},
     worker::Worker,
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     client: TcpStream,
     peer: SocketAddr,
     began: Instant,
+    /// The listener that it came in by.
+    listener: Rc<str>,
     /// Absent when it was refused.
     admitted: Option<Admitted>,
     /// A name without a route; else the route tells it.
@@ -53,13 +55,19 @@ struct Link {
 impl Connection {
     /// A connection that was accepted just now; none when a limit refuses it, of which
     /// the account is given already.
-    pub(crate) fn admit(worker: &Rc<Worker>, client: TcpStream, peer: SocketAddr) -> Option<Self> {
+    pub(crate) fn admit(
+        worker: &Rc<Worker>,
+        listener: &Rc<str>,
+        client: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<Self> {
         worker.counters.accepted.add(1);
         let entered = worker.shared.gate.enter(peer.ip());
         let close = entered.as_ref().err().copied();
         let connection = Self {
             admitted: entered.ok(),
             worker: Rc::clone(worker),
+            listener: Rc::clone(listener),
             client,
             peer,
             began: Instant::now(),
@@ -97,7 +105,13 @@ impl Connection {
             admitted.settle();
         }
         let route = self.route.insert(route);
-        let (endpoint, held) = dial(&self.worker, route).await?;
+        if route.spec().closed {
+            return Err(Close::Quarantined);
+        }
+        if route.is_full() {
+            return Err(Close::Overflow);
+        }
+        let (endpoint, held) = dial(&self.worker, route, self.peer.ip()).await?;
         let after = self.began.elapsed();
         self.link = Some(Link {
             endpoint,
@@ -110,13 +124,15 @@ impl Connection {
     async fn choose_route(&mut self) -> Result<Arc<Route>, Close> {
         let Self {
             worker,
+            listener,
             client,
             strange_sni,
             ..
         } = self;
-        let limit = worker.shared.config.hello.timeout.0;
+        let shared = &worker.shared;
+        let limit = shared.config.hello.timeout.0;
         passthrough::hello(client, &worker.hello, limit, |hello| {
-            let chosen = route::choose(&worker.shared.table.load(), hello);
+            let chosen = route::choose(&shared.table.load(), listener, &shared.names, hello);
             if chosen.is_err() {
                 *strange_sni = hello.sni.map(Box::from);
             }
@@ -126,10 +142,11 @@ impl Connection {
     }
 
     async fn relay(&mut self) -> Close {
-        let Some(link) = &self.link else {
+        let (Some(link), Some(route)) = (&self.link, &self.route) else {
             return Close::Dropped;
         };
-        let series = &link.held.endpoint().series;
+        let (spec, shared) = (route.spec(), &self.worker.shared);
+        let series = link.held.endpoint().series(&spec.service, &shared.meter);
         let cell = series.cell(self.worker.index);
         cell.opened.add(1);
         let relay = Relay {
@@ -139,7 +156,9 @@ impl Connection {
             cell,
             carried: &mut self.carried,
         };
-        relay.run(self.worker.shared.config.relay.idle.0).await
+        let end = spec.max_duration.map(|most| self.began + most.0);
+        let idle = spec.idle_timeout.unwrap_or(shared.config.relay.idle);
+        relay.run(idle.0, end).await
     }
 
     /// Why it ended: if its task did not say, it was cut or the task failed.
@@ -153,17 +172,21 @@ impl Connection {
 
     fn count(&self, close: Close) {
         self.worker.counters.closed[close.index()].add(1);
-        let index = self.worker.index;
-        if let Some(link) = &self.link {
-            return link.held.endpoint().series.cell(index).closed.add(1);
-        }
         let Some(route) = &self.route else { return };
-        let series = match close {
-            Close::NoEndpoint => &route.without_endpoint,
-            _ => &route.unreachable,
+        let (index, meter) = (self.worker.index, &self.worker.shared.meter);
+        if let Some(link) = &self.link {
+            let series = link.held.endpoint().series(&route.spec().service, meter);
+            return series.cell(index).closed.add(1);
+        }
+        let why = match close {
+            Close::NoEndpoint => Failure::None,
+            Close::Overflow => Failure::Overflow,
+            Close::Quarantined => Failure::Closed,
+            _ => Failure::Unreachable,
         };
-        series.cell(index).opened.add(1);
-        series.cell(index).closed.add(1);
+        let cell = route.failed(why, meter).cell(index);
+        cell.opened.add(1);
+        cell.closed.add(1);
     }
 
     fn record(&self, close: Close) -> Record {

@@ -5,7 +5,11 @@
 
 pub mod permit;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use rustix::io::Errno;
 use socket2::SockRef;
@@ -25,12 +29,16 @@ use crate::{
 /// # Errors
 /// Why the last one tried could not be reached; [`Close::NoEndpoint`] when the route has
 /// none to try.
-pub(crate) async fn dial(worker: &Worker, route: &Route) -> Result<(TcpStream, Held), Close> {
+pub(crate) async fn dial(
+    worker: &Worker,
+    route: &Route,
+    client: IpAddr,
+) -> Result<(TcpStream, Held), Close> {
     let config = &worker.shared.config;
     let mut tried = Vec::new();
     let mut last = Close::NoEndpoint;
     for _ in 0..config.dial.attempts {
-        let held = route.hold(&tried, &mut worker.dice.borrow_mut());
+        let held = route.hold(&tried, client, &mut worker.dice.borrow_mut());
         let Some((place, held)) = held else { break };
         let address = held.endpoint().address;
         let limit = limit(&config.dial, route);

@@ -63,6 +63,16 @@ pub enum Close {
     /// A known server name, but none of the route's protocols.
     #[error("no mesh protocol in the client's ALPN: only mesh sidecars may pass")]
     NoMeshAlpn,
+    /// A server name that only a chain for any name would carry, and that is not one of
+    /// `passthrough.names`.
+    #[error("this name may not pass a listener for any name: see passthrough.names")]
+    NameNotListed,
+    /// A route whose rules are not understood here.
+    #[error("the control plane's rules for this SNI are not understood: see /debug/quarantine")]
+    Quarantined,
+    /// A route with as many connections as it may have.
+    #[error("the service has as many connections as its DestinationRule allows")]
+    Overflow,
     /// A route without an endpoint that may be used.
     #[error("the service has no healthy endpoint")]
     NoEndpoint,
@@ -90,6 +100,9 @@ pub enum Close {
     /// Nothing moved for `relay.idle`.
     #[error("nothing moved for relay.idle")]
     Idle,
+    /// Open for as long as the route allows.
+    #[error("open for as long as its DestinationRule allows")]
+    TooOld,
     /// Still open when `drain.limit` ran out.
     #[error("still open when drain.limit ran out")]
     Drained,
@@ -126,7 +139,7 @@ pub enum Error {
 
 impl Close {
     /// Every way to end, in the order of [`Close::index`].
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::Finished,
         Self::TooManyConnections,
         Self::TooManyConnectionsOfSource,
@@ -141,6 +154,9 @@ impl Close {
         Self::NoSni,
         Self::UnknownSni,
         Self::NoMeshAlpn,
+        Self::NameNotListed,
+        Self::Quarantined,
+        Self::Overflow,
         Self::NoEndpoint,
         Self::DialFailed,
         Self::DialForbidden,
@@ -150,6 +166,7 @@ impl Close {
         Self::ClientLost,
         Self::EndpointLost,
         Self::Idle,
+        Self::TooOld,
         Self::Drained,
         Self::Dropped,
     ];
@@ -178,6 +195,9 @@ impl Close {
             Self::NoSni => "no_sni",
             Self::UnknownSni => "unknown_sni",
             Self::NoMeshAlpn => "no_mesh_alpn",
+            Self::NameNotListed => "name_not_listed",
+            Self::Quarantined => "quarantined",
+            Self::Overflow => "overflow",
             Self::NoEndpoint => "no_endpoint",
             Self::DialFailed => "dial_failed",
             Self::DialForbidden => "dial_forbidden",
@@ -187,6 +207,7 @@ impl Close {
             Self::ClientLost => "client_lost",
             Self::EndpointLost => "endpoint_lost",
             Self::Idle => "idle",
+            Self::TooOld => "too_old",
             Self::Drained => "drained",
             Self::Dropped => "dropped",
         }
@@ -207,10 +228,16 @@ impl Close {
             | Self::HelloReset
             | Self::NoSni
             | Self::NoMeshAlpn
+            | Self::NameNotListed
             | Self::ClientReset
             | Self::ClientLost
             | Self::Idle => Side::Client,
-            Self::UnknownSni | Self::NoEndpoint | Self::DialForbidden => Side::Control,
+            Self::UnknownSni
+            | Self::Quarantined
+            | Self::Overflow
+            | Self::NoEndpoint
+            | Self::TooOld
+            | Self::DialForbidden => Side::Control,
             Self::DialFailed | Self::EndpointReset | Self::EndpointLost => Side::Endpoint,
             Self::TooManyConnections
             | Self::TooManyHellos
@@ -224,14 +251,21 @@ impl Close {
     #[must_use]
     pub fn flag(self) -> &'static str {
         match self {
-            Self::UnknownSni | Self::NoSni | Self::NoMeshAlpn | Self::NotTls => "NR",
+            Self::UnknownSni
+            | Self::NoSni
+            | Self::NoMeshAlpn
+            | Self::NameNotListed
+            | Self::Quarantined
+            | Self::NotTls => "NR",
             Self::NoEndpoint => "UH",
             Self::DialFailed | Self::DialForbidden | Self::Exhausted => "UF",
             Self::TooManyConnections
             | Self::TooManyConnectionsOfSource
             | Self::TooManyHellos
-            | Self::TooManyHellosOfSource => "UO",
+            | Self::TooManyHellosOfSource
+            | Self::Overflow => "UO",
             Self::Idle => "SI",
+            Self::TooOld => "DT",
             _ => "-",
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc::unbounded_channel, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,8 +18,9 @@ use crate::{
     dial::permit::Permit,
     drain::Report,
     error::Error,
-    listener,
+    listener::{ListenerSpec, keeper::Keeper},
     metrics::Meter,
+    route::spec::MESH,
     status::Status,
     sync::{self, Publisher, standing::Board},
     worker::{self, Drained, Shared, Worker},
@@ -61,19 +62,19 @@ pub fn start_with(
 ) -> Result<Gateway, Error> {
     let count = workers(&config)?;
     descriptors::check(&config);
-    let sockets = listener::open(config.listen.mesh, count, &config.relay)?;
-    let address = sockets.first().map_or(Ok(config.listen.mesh), |socket| {
-        socket.local_addr().map_err(Error::Thread)
-    })?;
+    let (tell, told): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
+    let mut listeners = Keeper::new(tell, &config.relay);
+    let address = open_mesh(&config, &mut listeners)?;
     let shared = Arc::new(Shared {
         table: ArcSwap::default(),
         meter: Meter::new(&config, count),
         gate: Gate::new(&config.limits),
         permit: Permit::new(&config, address.port()),
+        names: config.passthrough.names(&config.node),
         config,
     });
     let board = Board::default();
-    let publisher = Publisher::new(&shared, &board);
+    let publisher = Publisher::new(&shared, &board, listeners);
     if let Some(path) = &shared.config.source.file {
         sync::file::load(path, &publisher)?;
     }
@@ -83,12 +84,12 @@ pub fn start_with(
     let status = Status::new(&shared, &board, &stop);
     let (log, lines) = log(shared.config.access_log, access_log)?;
     let mut workers = Vec::with_capacity(count);
-    for (index, socket) in sockets.into_iter().enumerate() {
+    for (index, told) in told.into_iter().enumerate() {
         let pipes = part(shared.config.relay.pipes as usize, index, count);
         let (shared, lines, stop) = (Arc::clone(&shared), lines.clone(), stop.clone());
         workers.push(Thread::spawn(format!("eastwest-{index}"), move || {
             let worker = Worker::new(index, &shared, pipes, lines);
-            worker::run(worker, socket, &stop)
+            worker::run(worker, told, &stop)
         })?);
     }
     let control = Thread::spawn("eastwest-control".to_owned(), move || {
@@ -103,8 +104,24 @@ pub fn start_with(
     })
 }
 
+/// Opens the mesh's own listener, unless the source says where to listen.
+fn open_mesh(config: &Validated, listeners: &mut Keeper) -> Result<SocketAddr, Error> {
+    let mesh = ListenerSpec {
+        name: MESH.into(),
+        address: config.listen.mesh,
+    };
+    if config.source.istiod.is_some() {
+        return Ok(mesh.address);
+    }
+    let failed = |source| Error::Listen {
+        address: mesh.address,
+        source,
+    };
+    listeners.open(&mesh).map_err(failed)
+}
+
 impl Gateway {
-    /// The address of the mesh's port, as the kernel gave it.
+    /// The address of the mesh's port: that of `listen.mesh`, as the kernel gave it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

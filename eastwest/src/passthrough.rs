@@ -5,6 +5,7 @@
 //! bytes), as Envoy resets it.
 
 pub mod client_hello;
+pub mod names;
 pub mod sni;
 
 use std::{cell::RefCell, io, time::Duration};

@@ -49,18 +49,19 @@ pub struct Carried {
 }
 
 impl Relay<'_> {
-    /// Carries until the end, whose reason it gives.
-    pub(crate) fn run(self, idle: Duration) -> impl Future<Output = Close> {
+    /// Carries until the end, whose reason it gives: at the latest at `end`.
+    pub(crate) fn run(self, idle: Duration, end: Option<Instant>) -> impl Future<Output = Close> {
         let mut both = Both {
             up: Flow::default(),
             down: Flow::default(),
             relay: self,
             moved_at: Instant::now(),
             idle,
+            end,
         };
         async move {
             let (client, endpoint) = (both.relay.client, both.relay.endpoint);
-            let mut clock = pin!(sleep_until(both.moved_at + both.idle));
+            let mut clock = pin!(sleep_until(both.due()));
             let mut client_error = pin!(client.ready(Interest::ERROR));
             let mut endpoint_error = pin!(endpoint.ready(Interest::ERROR));
             let mut fused = (false, false);
@@ -95,9 +96,16 @@ struct Both<'a> {
     relay: Relay<'a>,
     moved_at: Instant,
     idle: Duration,
+    end: Option<Instant>,
 }
 
 impl Both<'_> {
+    /// When the clock has to ring next.
+    fn due(&self) -> Instant {
+        let idle = self.moved_at + self.idle;
+        self.end.map_or(idle, |end| end.min(idle))
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
         // First: what the endpoint said before it broke is still the client's.
         let down = self.poll_down(cx);
@@ -163,8 +171,11 @@ impl Both<'_> {
     /// The clock is moved only when it rings, not with every byte.
     fn poll_idle(&self, mut clock: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Close> {
         while clock.as_mut().poll(cx).is_ready() {
-            let due = self.moved_at + self.idle;
-            if due <= Instant::now() {
+            let (now, due) = (Instant::now(), self.due());
+            if self.end.is_some_and(|end| end <= now) {
+                return Poll::Ready(Close::TooOld);
+            }
+            if due <= now {
                 return Poll::Ready(Close::Idle);
             }
             clock.as_mut().reset(due);

@@ -9,29 +9,36 @@ pub mod spec;
 pub mod table;
 
 pub use spec::{EndpointSpec, Health, RouteSpec, Service, Workload};
-pub use table::{Endpoint, Route, Table};
+pub use table::{Endpoint, Failure, Route, Table};
 
+use self::table::Match;
 use crate::{
     error::Close,
-    passthrough::{client_hello::ClientHello, sni::Sni},
+    passthrough::{client_hello::ClientHello, names::Names, sni::Sni},
 };
 use std::sync::Arc;
 
-/// Finds the route for a ClientHello: by the whole name in any case, and only for a
-/// client that offers one of the route's protocols. Allocates nothing.
+/// Finds the route of a listener for a ClientHello: by the name in any case, and by the
+/// protocols that the client offers. A route for any name carries only those of `names`.
+/// Allocates nothing.
 ///
 /// # Errors
-/// [`Close::NoSni`], [`Close::UnknownSni`] or [`Close::NoMeshAlpn`].
-pub fn choose(table: &Table, hello: ClientHello<'_>) -> Result<Arc<Route>, Close> {
+/// [`Close::NoSni`], [`Close::UnknownSni`], [`Close::NoMeshAlpn`] or
+/// [`Close::NameNotListed`].
+pub fn choose(
+    table: &Table,
+    listener: &str,
+    names: &Names,
+    hello: ClientHello<'_>,
+) -> Result<Arc<Route>, Close> {
     let name = hello.sni.ok_or(Close::NoSni)?;
-    let route = Sni::of(name)
-        .and_then(|sni| table.get(sni.as_str()))
-        .ok_or(Close::UnknownSni)?;
-    let offered = hello.alpn.iter().any(|protocol| route.admits(protocol));
-    if offered {
-        Ok(Arc::clone(route))
-    } else {
-        Err(Close::NoMeshAlpn)
+    let sni = Sni::of(name).ok_or(Close::UnknownSni)?;
+    match table.find(listener, sni.as_str(), hello.alpn) {
+        Match::Found(route) => Ok(Arc::clone(route)),
+        Match::AnyName(route) if names.contain(sni.as_str()) => Ok(Arc::clone(route)),
+        Match::AnyName(_) => Err(Close::NameNotListed),
+        Match::UnknownSni => Err(Close::UnknownSni),
+        Match::UnknownAlpn => Err(Close::NoMeshAlpn),
     }
 }
 

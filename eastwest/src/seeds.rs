@@ -130,7 +130,7 @@ fn seeds_of_resources_leave_as_many_routes_as_they_are_called() {
     for (name, bytes) in seeds("xds_resources", &made) {
         let mut session = Session::new(Node::default());
         for kind in Kind::ALL {
-            let _ = session.everything(kind);
+            let _ = session.everything(kind, []);
         }
         let (mut resources, mut rest) = (Resources::default(), &bytes[..]);
         while let Ok(response) = DeltaDiscoveryResponse::decode_length_delimited(&mut rest) {

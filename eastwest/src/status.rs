@@ -45,12 +45,14 @@ impl Status {
         page::render(&self.shared.meter, &table, &standing, Instant::now())
     }
 
-    /// A debug view: `routes`, `sync` or `connections`; none under any other name.
+    /// A debug view: `routes`, `sync`, `quarantine` or `connections`; none under any other
+    /// name.
     #[must_use]
     pub fn debug(&self, path: &str) -> Option<Value> {
         match path {
             "routes" => Some(self.routes()),
             "sync" => Some(sync(&self.board.lock(), Instant::now())),
+            "quarantine" => Some(json!({ "quarantine": quarantine(&self.board.lock()) })),
             "connections" => Some(self.connections()),
             _ => None,
         }
@@ -104,32 +106,37 @@ fn view(route: &Route) -> Value {
         .map(endpoint)
         .collect();
     json!({
+        "listener": spec.listener,
         "sni": spec.sni,
         "alpn": spec.alpn,
+        "closed": spec.closed,
         "service": spec.service,
         "endpoints": endpoints,
     })
 }
 
 fn sync(standing: &Standing, now: Instant) -> Value {
-    let quarantine: Vec<Value> = standing
-        .quarantine
-        .iter()
-        .map(|((kind, name), why)| json!({ "type": kind, "name": name, "reason": why }))
-        .collect();
     json!({
         "connected": standing.connected,
         "complete": standing.complete,
         "ageMs": standing.age(now).map(|age| age.as_millis()),
         "remembered": standing.remembered.is_some(),
+        "held": standing.held,
         "setAside": standing.set_aside,
         "keptAgeMs": standing.kept.map(|at| now.saturating_duration_since(at).as_millis()),
         "keepError": standing.unkept,
         "changed": standing.changed.map(|at| humantime::format_rfc3339_millis(at).to_string()),
         "connections": standing.connections,
         "lastError": standing.last_error,
-        "quarantine": quarantine,
+        "quarantine": quarantine(standing),
     })
+}
+
+/// What is not understood, and so closed or left out, with the reason.
+fn quarantine(standing: &Standing) -> Vec<Value> {
+    let all = standing.quarantine.iter();
+    all.map(|((kind, name), why)| json!({ "type": kind, "name": name, "reason": why }))
+        .collect()
 }
 
 /// Sources shown in the view of connections.

@@ -1,4 +1,4 @@
-//! Feeds the route table from its source: a control plane that speaks delta ADS, or a
+//! Feeds the route table from its source: our discovery or an istiod by delta ADS, or a
 //! file.
 //!
 //! Runs on a thread of its own: nothing here delays a connection, and a connection
@@ -13,25 +13,34 @@ pub mod decode;
 pub(crate) mod file;
 pub(crate) mod keep;
 pub mod memory;
+pub mod node;
 pub mod resources;
 pub mod session;
 pub mod standing;
 pub mod static_routes;
 pub(crate) mod stream;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::{runtime, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use self::standing::Board;
-use crate::{route::RouteSpec, worker::Shared};
+use self::{connect::ControlPlane, standing::Board};
+use crate::{
+    listener::{ListenerSpec, keeper::Keeper},
+    route::RouteSpec,
+    worker::Shared,
+};
 
 /// Where a source puts its routes, and says how it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher {
     shared: Arc<Shared>,
     pub(crate) board: Board,
+    listeners: Arc<Mutex<Keeper>>,
     /// Signals each change of the table.
     pub(crate) changed: watch::Sender<()>,
 }
@@ -50,8 +59,8 @@ pub(crate) fn run(publisher: &Publisher, cancel: &CancellationToken) -> io::Resu
             if let Some(path) = &source.file {
                 file::follow(path, publisher).await;
             }
-            if let Some(xds) = &source.xds {
-                stream::follow(xds, publisher, cancel).await;
+            if let Some(control_plane) = ControlPlane::of(source) {
+                stream::follow(control_plane, publisher, cancel).await;
             }
         };
         let keep = async {
@@ -65,17 +74,34 @@ pub(crate) fn run(publisher: &Publisher, cancel: &CancellationToken) -> io::Resu
 }
 
 impl Publisher {
-    pub(crate) fn new(shared: &Arc<Shared>, board: &Board) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, board: &Board, listeners: Keeper) -> Self {
         Self {
             shared: Arc::clone(shared),
             board: board.clone(),
+            listeners: Arc::new(Mutex::new(listeners)),
             changed: watch::Sender::new(()),
         }
     }
 
+    /// Listens at these addresses beside the mesh's own; says where that is not possible.
+    pub(crate) fn listen(&self, at: &[ListenerSpec]) -> Vec<(String, String)> {
+        self.keeper().keep(at)
+    }
+
+    /// Where that is.
+    pub(crate) fn listeners(&self) -> Vec<ListenerSpec> {
+        self.keeper().kept()
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Keeper> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes these the routes, all at once.
     pub(crate) fn publish(&self, specs: impl IntoIterator<Item = Arc<RouteSpec>>) {
-        let next = self.shared.table.load().next(specs, &self.shared.meter);
+        let next = self.shared.table.load().next(specs);
         self.shared.table.store(Arc::new(next));
         self.changed.send_replace(());
     }

@@ -5,7 +5,7 @@
 
 use std::{
     cell::RefCell,
-    io, net,
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, mpsc::SyncSender},
@@ -15,8 +15,9 @@ use std::{
 use arc_swap::ArcSwap;
 use rustix::io::Errno;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     runtime,
+    sync::mpsc::UnboundedReceiver,
     task::{JoinError, JoinSet, LocalSet},
     time::{sleep, timeout},
 };
@@ -28,8 +29,12 @@ use crate::{
     config::Validated,
     connection::Connection,
     dial::permit::Permit,
+    listener::{
+        entrances::{Entrance, Entrances},
+        keeper::Change,
+    },
     metrics::{Counters, Meter},
-    passthrough::Scratch,
+    passthrough::{Scratch, names::Names},
     relay::pipe_pool::PipePool,
     route::{Table, balance::Dice},
 };
@@ -42,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     pub(crate) gate: Arc<Gate>,
     pub(crate) permit: Permit,
+    pub(crate) names: Names,
 }
 
 /// What the connections of one thread share.
@@ -71,10 +77,10 @@ pub(crate) struct Drained {
 /// Runs a worker on the thread at hand until it is cancelled and has drained.
 ///
 /// # Errors
-/// When the runtime or the listener cannot be set up.
+/// When the runtime cannot be set up.
 pub(crate) fn run(
     worker: Worker,
-    listener: net::TcpListener,
+    mut changes: UnboundedReceiver<Change>,
     cancel: &CancellationToken,
 ) -> io::Result<Drained> {
     let runtime = runtime::Builder::new_current_thread()
@@ -83,16 +89,17 @@ pub(crate) fn run(
     let worker = Rc::new(worker);
     let local = LocalSet::new();
     let drained = local.block_on(&runtime, async {
-        let listener = TcpListener::from_std(listener)?;
         let mut connections = JoinSet::new();
-        worker.accept(&listener, &mut connections, cancel).await;
-        if let Err(error) = worker.take_backlog(listener, &mut connections) {
-            tracing::warn!(%error, "clients in the backlog are lost");
+        let mut entrances = Entrances::default();
+        let accepting = worker.accept(&mut entrances, &mut changes, &mut connections);
+        cancel.run_until_cancelled(accepting).await;
+        for entrance in entrances.into_all() {
+            worker.take_backlog(entrance, &mut connections);
         }
-        io::Result::Ok(worker.drain(connections).await)
+        worker.drain(connections).await
     });
     drop(local);
-    drained
+    Ok(drained)
 }
 
 impl Worker {
@@ -134,24 +141,34 @@ impl Worker {
 
     async fn accept(
         self: &Rc<Self>,
-        listener: &TcpListener,
+        entrances: &mut Entrances,
+        changes: &mut UnboundedReceiver<Change>,
         connections: &mut JoinSet<()>,
-        cancel: &CancellationToken,
     ) {
         loop {
             tokio::select! {
-                () = cancel.cancelled() => return,
+                Some(change) = changes.recv() => match entrances.change(change) {
+                    Ok(None) => {}
+                    Ok(Some(closed)) => self.take_backlog(closed, connections),
+                    Err(error) => tracing::error!(%error, "a listener is lost on one worker"),
+                },
                 Some(ended) = connections.join_next() => report_failure(ended),
-                accepted = listener.accept() => match accepted {
-                    Ok((client, peer)) => self.begin(connections, client, peer),
+                (listener, accepted) = entrances.accept() => match accepted {
+                    Ok((client, peer)) => self.begin(connections, &listener, client, peer),
                     Err(error) => self.pause(&error).await,
                 },
             }
         }
     }
 
-    fn begin(self: &Rc<Self>, connections: &mut JoinSet<()>, client: TcpStream, peer: SocketAddr) {
-        if let Some(connection) = Connection::admit(self, client, peer) {
+    fn begin(
+        self: &Rc<Self>,
+        connections: &mut JoinSet<()>,
+        listener: &Rc<str>,
+        client: TcpStream,
+        peer: SocketAddr,
+    ) {
+        if let Some(connection) = Connection::admit(self, listener, client, peer) {
             connections.spawn_local(connection.live());
         }
     }
@@ -166,23 +183,24 @@ impl Worker {
         }
     }
 
-    /// Takes those who had connected before the listener closed. The kernel is asked, not
+    /// Takes those who had connected before a listener closed. The kernel is asked, not
     /// the runtime, which may not have heard of them yet.
-    fn take_backlog(
-        self: &Rc<Self>,
-        listener: TcpListener,
-        connections: &mut JoinSet<()>,
-    ) -> io::Result<()> {
-        let listener = listener.into_std()?;
-        loop {
-            match listener.accept() {
-                Ok((client, peer)) => {
-                    client.set_nonblocking(true)?;
-                    self.begin(connections, TcpStream::from_std(client)?, peer);
+    fn take_backlog(self: &Rc<Self>, closed: Entrance, connections: &mut JoinSet<()>) {
+        let taken = closed.socket.into_std().and_then(|listener| {
+            loop {
+                match listener.accept() {
+                    Ok((client, peer)) => {
+                        client.set_nonblocking(true)?;
+                        let client = TcpStream::from_std(client)?;
+                        self.begin(connections, &closed.name, client, peer);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(_) => return Ok(()),
                 }
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => return Ok(()),
             }
+        });
+        if let Err(error) = taken {
+            tracing::warn!(%error, "clients in the backlog are lost");
         }
     }
 

@@ -18,7 +18,10 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
+use time::OffsetDateTime;
+
 use crate::{
+    bundle::Bundle,
     certificate::{Certificate, Refusal},
     error::Error,
     identity::SpiffeId,
@@ -46,6 +49,23 @@ pub fn client_config(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(live.clone()));
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// The client's side towards a server that is known by a name and not by a SPIFFE id, such
+/// as an istiod: believes certificates for that name under the roots that are valid now, and
+/// shows none.
+///
+/// # Errors
+/// [`Error::Tls`] when the TLS library refuses the settings.
+pub fn named_server(bundle: &Bundle, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(settings)?
+        .with_root_certificates(bundle.anchors(OffsetDateTime::now_utc()))
+        .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

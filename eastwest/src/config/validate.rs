@@ -2,7 +2,9 @@
 
 use std::{fmt, net::SocketAddr, ops::Deref};
 
-use super::{Config, Source, Xds};
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::{Config, Istiod, Source, Xds};
 
 /// A configuration that a gateway can be started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Config {
 
     fn kept(&self, found: &mut Vec<Problem>) {
         let Some(state) = &self.state else { return };
-        if self.source.xds.is_none() {
+        if self.source.xds.is_none() && self.source.istiod.is_none() {
             let message = "routes of a file are on disk already: leave it out";
             found.push(Problem::new("state", message));
         }
@@ -131,22 +133,53 @@ impl fmt::Display for Problem {
 
 impl Source {
     fn check(&self, found: &mut Vec<Problem>) {
-        match (&self.xds, &self.file) {
-            (Some(xds), None) => xds.check(found),
-            (None, Some(_)) => {}
-            _ => found.push(Problem::new("source", "write exactly one of xds and file")),
+        match (&self.xds, &self.istiod, &self.file) {
+            (Some(xds), None, None) => xds.check(found),
+            (None, Some(istiod), None) => istiod.check(found),
+            (None, None, Some(_)) => {}
+            _ => found.push(Problem::new(
+                "source",
+                "write exactly one of xds, istiod and file",
+            )),
         }
+    }
+}
+
+/// What is wrong with an address of a control plane.
+fn address(path: &str, address: &str, found: &mut Vec<Problem>) {
+    let port = address.rsplit_once(':').map(|(_, port)| port.parse());
+    if !matches!(port, Some(Ok::<u16, _>(_))) {
+        found.push(Problem::new(path, format!("`{address}` is no host:port")));
+    }
+}
+
+impl Istiod {
+    fn check(&self, found: &mut Vec<Problem>) {
+        address("source.istiod.address", &self.address, found);
+        let name = self.server_name();
+        if !self.plain_text && ServerName::try_from(name).is_err() {
+            let path = "source.istiod.serverName";
+            let message = format!("`{name}` is no DNS name or IP address");
+            found.push(Problem::new(path, message));
+        }
+        if self.hold.0.as_millis() > DAYS {
+            let path = "source.istiod.hold";
+            found.push(Problem::new(path, format!("more than {DAYS} ms")));
+        }
+    }
+
+    /// The name that istiod's certificate must be for.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_matches(['[', ']']);
+        self.server_name.as_deref().unwrap_or(host)
     }
 }
 
 impl Xds {
     fn check(&self, found: &mut Vec<Problem>) {
-        let address = "source.xds.address";
-        let port = self.address.rsplit_once(':').map(|(_, port)| port.parse());
-        if !matches!(port, Some(Ok::<u16, _>(_))) {
-            let message = format!("`{}` is no host:port", self.address);
-            found.push(Problem::new(address, message));
-        }
+        address("source.xds.address", &self.address, found);
         let tls = "source.xds.tls";
         match (self.plain_text, &self.tls) {
             (true, Some(_)) => {

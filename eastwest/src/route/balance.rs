@@ -5,7 +5,11 @@
 //! (LEAST_REQUEST and priority levels with the overprovisioning factor of 1.4), so that
 //! shares are those that mesh operators know.
 
-use std::num::NonZeroU32;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+};
 
 /// The endpoints of a route that may be used, by priority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,6 +70,31 @@ impl Levels {
         std::iter::once(first)
             .chain(&self.0)
             .find_map(|level| level.pick(tried, &load, dice))
+    }
+
+    /// Chooses for a client's address, always the same as long as that endpoint is usable:
+    /// of each pair of client and endpoint a number is made, and the highest by weight wins
+    /// (rendezvous hashing), so that an endpoint that comes or goes moves only its own part.
+    pub fn pick_for(
+        &self,
+        client: IpAddr,
+        tried: &[usize],
+        address: impl Fn(usize) -> SocketAddr,
+    ) -> Option<usize> {
+        let score = |place: usize, weight: u64| {
+            let mut hasher = DefaultHasher::new();
+            (client, address(place)).hash(&mut hasher);
+            // -weight/ln(u) with u in (0, 1) (Thaler and Ravishankar, weighted).
+            let u = (Dice::new(hasher.finish()).next() >> 11) as f64 + 0.5;
+            -(weight as f64) / (u / (1_u64 << 53) as f64).ln()
+        };
+        self.0.iter().find_map(|level| {
+            let places = level.ends.iter().enumerate();
+            let left = places.filter(|(_, (place, _))| !tried.contains(place));
+            let scored = left.map(|(i, &(place, _))| (place, score(place, level.weight(i))));
+            let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b));
+            best.map(|(place, _)| place)
+        })
     }
 
     /// Draws a level: each takes what it can of what those before it left over.

@@ -12,17 +12,37 @@ use crate::config::Span;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteSpec {
-    /// The server name, in lower case.
+    /// The listener whose clients it serves.
+    #[serde(default = "mesh", skip_serializing_if = "is_mesh")]
+    pub listener: Arc<str>,
+    /// The server name, in lower case; `*.suffix` for all names below one, `*` for any.
     pub sni: Arc<str>,
-    /// Protocols that let a client in. Never empty: an empty list lets nobody in.
+    /// Protocols that let a client in; null lets in whoever knows the name.
     #[serde(default = "mesh_alpn")]
-    pub alpn: Arc<[Box<str>]>,
+    pub alpn: Option<Arc<[Box<str>]>>,
+    /// Whether clients are closed instead, because the control plane says more of this
+    /// name than is understood here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub closed: bool,
     /// The service, for metrics and logs.
     #[serde(default)]
     pub service: Service,
     /// A limit for dialling beside `dial.timeout`; the lower one counts.
     #[serde(default)]
     pub connect_timeout: Option<Span>,
+    /// In place of `relay.idle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Span>,
+    /// The longest life of a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration: Option<Span>,
+    /// Connections open at once, over all workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
+    /// Whether the client's address alone chooses among endpoints, so that it stays with
+    /// one as long as that one stays.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_source: bool,
     /// Where it is served.
     #[serde(default)]
     pub endpoints: Vec<EndpointSpec>,
@@ -89,6 +109,26 @@ pub struct Workload {
     pub cluster: Box<str>,
 }
 
+impl RouteSpec {
+    /// A route of the mesh's own listener: for mesh protocols, without limits or endpoints.
+    #[must_use]
+    pub fn of(sni: Arc<str>) -> Self {
+        Self {
+            listener: mesh(),
+            sni,
+            alpn: mesh_alpn(),
+            closed: false,
+            service: Service::default(),
+            connect_timeout: None,
+            idle_timeout: None,
+            max_duration: None,
+            max_connections: None,
+            by_source: false,
+            endpoints: Vec::new(),
+        }
+    }
+}
+
 impl Workload {
     /// Reads Istio's endpoint metadata `workload;namespace;name;revision;cluster`; parts
     /// that are missing are unknown
@@ -109,8 +149,24 @@ impl Workload {
 
 /// The protocols by which Istio's sidecars say that they speak mTLS of the mesh.
 #[must_use]
-pub fn mesh_alpn() -> Arc<[Box<str>]> {
-    MESH_ALPN.iter().map(|&protocol| protocol.into()).collect()
+pub fn mesh_alpn() -> Option<Arc<[Box<str>]>> {
+    Some(MESH_ALPN.iter().map(|&protocol| protocol.into()).collect())
+}
+
+/// The name of the listener that `listen.mesh` opens.
+pub const MESH: &str = "mesh";
+
+fn mesh() -> Arc<str> {
+    MESH.into()
+}
+
+fn is_mesh(listener: &Arc<str>) -> bool {
+    **listener == *MESH
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn one() -> NonZeroU32 {

@@ -3,25 +3,32 @@
 //! The next table shares with the one before it every route whose spec is equal, and,
 //! where a route changed, the load counters of the addresses that stayed.
 
+mod names;
+
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
 
+pub(crate) use self::names::Match;
+use self::names::Names;
 use super::{
     balance::{Candidate, Dice, Levels},
-    spec::{EndpointSpec, Health, RouteSpec, Workload},
+    spec::{EndpointSpec, Health, RouteSpec, Service, Workload},
 };
-use crate::metrics::{Meter, Series};
+use crate::{
+    metrics::{Meter, Series},
+    passthrough::client_hello::Protocols,
+};
 
-/// All routes, by server name.
+/// All routes, by listener and server name.
 #[derive(Debug, Default)]
 pub struct Table {
-    routes: HashMap<Arc<str>, Arc<Route>>,
+    listeners: Vec<(Arc<str>, Names)>,
 }
 
 /// One service port and its endpoints.
@@ -30,10 +37,20 @@ pub struct Route {
     spec: Arc<RouteSpec>,
     levels: Levels,
     endpoints: Box<[Arc<Endpoint>]>,
-    /// Counted by when no endpoint may be used (`UH`).
-    pub(crate) without_endpoint: Arc<Series>,
-    /// Counted by when none could be reached (`UF`).
-    pub(crate) unreachable: Arc<Series>,
+    failed: [OnceLock<Arc<Series>>; Failure::ALL.len()],
+}
+
+/// Why a connection that has a route has no endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// None may be used.
+    None,
+    /// None could be reached.
+    Unreachable,
+    /// It would be one too many.
+    Overflow,
+    /// Nobody may pass.
+    Closed,
 }
 
 /// One address that serves a route.
@@ -45,7 +62,7 @@ pub struct Endpoint {
     pub workload: Arc<Workload>,
     /// Open connections of all threads, and those being dialled.
     load: Arc<AtomicU32>,
-    pub(crate) series: Arc<Series>,
+    series: OnceLock<Arc<Series>>,
 }
 
 /// One connection's part of an endpoint's load; given back when dropped.
@@ -53,61 +70,80 @@ pub struct Endpoint {
 pub struct Held(Arc<Endpoint>);
 
 impl Table {
-    /// The table that has exactly the routes of `specs`. When a name comes twice the
-    /// last one counts.
+    /// The table that has exactly the routes of `specs`. When a name comes twice for the
+    /// same protocols the last one counts.
     #[must_use]
-    pub fn next(&self, specs: impl IntoIterator<Item = Arc<RouteSpec>>, meter: &Meter) -> Self {
-        let route = |spec: Arc<RouteSpec>| {
-            let before = self.routes.get(&spec.sni);
+    pub fn next(&self, specs: impl IntoIterator<Item = Arc<RouteSpec>>) -> Self {
+        let mut next = Self::default();
+        for spec in specs {
+            let before = self.listener(&spec.listener);
+            let before = before.and_then(|names| names.same(&spec));
             let route = match before.filter(|before| before.is_made_of(&spec)) {
                 Some(same) => Arc::clone(same),
-                None => Arc::new(Route::new(spec, before.map(AsRef::as_ref), meter)),
+                None => Arc::new(Route::new(spec, before.map(AsRef::as_ref))),
             };
-            (Arc::clone(&route.spec.sni), route)
-        };
-        Self {
-            routes: specs.into_iter().map(route).collect(),
+            next.add(route);
         }
+        next
     }
 
-    /// The route of a lower-cased name.
-    #[must_use]
-    pub fn get(&self, sni: &str) -> Option<&Arc<Route>> {
-        self.routes.get(sni)
+    fn add(&mut self, route: Arc<Route>) {
+        let name = &route.spec.listener;
+        let place = self.listeners.iter().position(|(own, _)| own == name);
+        let place = place.unwrap_or_else(|| {
+            self.listeners.push((Arc::clone(name), Names::default()));
+            self.listeners.len() - 1
+        });
+        self.listeners[place].1.add(route);
+    }
+
+    /// The most specific route of a listener for a lower-cased name that one of these
+    /// protocols may pass, or any may.
+    pub(crate) fn find(&self, listener: &str, sni: &str, offered: Protocols<'_>) -> Match<'_> {
+        let names = self.listener(listener);
+        names.map_or(Match::UnknownSni, |names| names.find(sni, offered))
+    }
+
+    fn listener(&self, name: &str) -> Option<&Names> {
+        let found = self.listeners.iter().find(|(own, _)| **own == *name);
+        found.map(|(_, names)| names)
     }
 
     /// Every route, in no order.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.routes.values()
+        self.listeners.iter().flat_map(|(_, names)| names.routes())
     }
 
     /// How many routes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.routes.len()
+        self.routes().count()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.routes.is_empty()
+        self.routes().next().is_none()
     }
 }
 
 impl Route {
-    fn new(spec: Arc<RouteSpec>, before: Option<&Self>, meter: &Meter) -> Self {
+    fn new(spec: Arc<RouteSpec>, before: Option<&Self>) -> Self {
         let known: HashMap<SocketAddr, &Arc<Endpoint>> = before
             .into_iter()
             .flat_map(|route| route.endpoints.iter().map(|e| (e.address, e)))
             .collect();
-        let endpoint = |of: &EndpointSpec| Endpoint::next(of, &spec, known.get(&of.address), meter);
+        let counted = before.is_some_and(|before| before.spec.service == spec.service);
+        let endpoint = |of: &EndpointSpec| {
+            let before = known.get(&of.address).copied();
+            Endpoint::next(of, before, counted)
+        };
         let endpoints = spec.endpoints.iter().map(endpoint).collect();
         let candidates: Vec<Candidate> = spec.endpoints.iter().map(candidate).collect();
         Self {
             levels: Levels::new(&candidates),
             endpoints,
-            without_endpoint: meter.series(&spec.service, None, "UH"),
-            unreachable: meter.series(&spec.service, None, "UF"),
+            failed: Default::default(),
             spec,
         }
     }
@@ -134,38 +170,63 @@ impl Route {
         &self.endpoints
     }
 
-    /// Whether a client that offers this protocol may pass.
+    /// Whether it has all the connections that it may have.
     #[must_use]
-    pub fn admits(&self, protocol: &[u8]) -> bool {
-        self.spec.alpn.iter().any(|own| own.as_bytes() == protocol)
+    pub fn is_full(&self) -> bool {
+        let open = || self.endpoints.iter().map(|endpoint| endpoint.load());
+        let limit = self.spec.max_connections;
+        limit.is_some_and(|limit| open().fold(0, u32::saturating_add) >= limit)
     }
 
     /// Chooses an endpoint whose place is not in `tried`, and counts on it at once, so
     /// that others who choose meanwhile see it.
     #[must_use]
-    pub fn hold(&self, tried: &[usize], dice: &mut Dice) -> Option<(usize, Held)> {
-        let load = |place: usize| self.endpoints[place].load();
-        let place = self.levels.pick(tried, load, dice)?;
+    pub fn hold(&self, tried: &[usize], client: IpAddr, dice: &mut Dice) -> Option<(usize, Held)> {
+        let place = if self.spec.by_source {
+            let address = |place: usize| self.endpoints[place].address;
+            self.levels.pick_for(client, tried, address)
+        } else {
+            let load = |place: usize| self.endpoints[place].load();
+            self.levels.pick(tried, load, dice)
+        }?;
         Some((place, Held::new(Arc::clone(&self.endpoints[place]))))
+    }
+
+    /// What counts the connections that end without an endpoint.
+    pub(crate) fn failed(&self, why: Failure, meter: &Meter) -> &Series {
+        let series = &self.failed[why as usize];
+        series.get_or_init(|| meter.series(&self.spec.service, None, why.flag()))
+    }
+}
+
+impl Failure {
+    /// All of them, in the order of the enum.
+    pub const ALL: [Self; 4] = [Self::None, Self::Unreachable, Self::Overflow, Self::Closed];
+
+    /// Envoy's response flag.
+    #[must_use]
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::None => "UH",
+            Self::Unreachable => "UF",
+            Self::Overflow => "UO",
+            Self::Closed => "NR",
+        }
     }
 }
 
 impl Endpoint {
-    fn next(
-        spec: &EndpointSpec,
-        route: &RouteSpec,
-        before: Option<&&Arc<Self>>,
-        meter: &Meter,
-    ) -> Arc<Self> {
-        let series = meter.series(&route.service, Some(&spec.workload), "-");
-        if let Some(same) = before.filter(|before| Arc::ptr_eq(&before.series, &series)) {
+    /// The endpoint of a spec; `before` had its address, and, if `counted`, its service.
+    fn next(spec: &EndpointSpec, before: Option<&Arc<Self>>, counted: bool) -> Arc<Self> {
+        let same = before.filter(|before| counted && before.workload == spec.workload);
+        if let Some(same) = same {
             return Arc::clone(same);
         }
         Arc::new(Self {
             address: spec.address,
             workload: Arc::clone(&spec.workload),
             load: before.map_or_else(Arc::default, |before| Arc::clone(&before.load)),
-            series,
+            series: OnceLock::new(),
         })
     }
 
@@ -173,6 +234,12 @@ impl Endpoint {
     #[must_use]
     pub fn load(&self) -> u32 {
         self.load.load(Ordering::Relaxed)
+    }
+
+    /// What counts its connections for its route's service; known from the first one on.
+    pub(crate) fn series(&self, service: &Service, meter: &Meter) -> &Arc<Series> {
+        let new = || meter.series(service, Some(&self.workload), "-");
+        self.series.get_or_init(new)
     }
 }
 

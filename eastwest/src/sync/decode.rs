@@ -1,19 +1,27 @@
-//! Understands the resources of discovery's shape: pure functions from bytes to values.
+//! Understands a control plane's resources: pure functions from bytes to values.
 //!
-//! One listener `mesh` with one chain (the mesh's protocols, `sni_cluster`, `tcp_proxy`)
-//! is the door; a cluster is a route, named by its SNI; an assignment has its endpoints.
+//! Two shapes lead to the same routes. In discovery's, one listener `mesh` with one chain
+//! (the mesh's protocols, `sni_cluster`, `tcp_proxy`) is the door, and a cluster is a route,
+//! named by its SNI. In istiod's, a listener says where it listens and has a chain for each
+//! route. An assignment has the endpoints of a cluster.
 //! What is not understood is named, never guessed: no match is widened and no filter
 //! skipped that could have refused a connection (istio-eastwest.md §8.3).
 
 pub mod assignment;
+pub mod chain;
 pub mod cluster;
 pub mod listener;
+pub mod wire;
+
+use std::time::Duration;
 
 use envoy_types::pb::{
     envoy::config::core::v3::Metadata,
-    google::protobuf::{Struct, Value, value::Kind as ValueKind},
+    google::protobuf::{Duration as Seconds, Struct, Value, value::Kind as ValueKind},
 };
 use prost::Message;
+
+use crate::config::Span;
 
 /// Why a resource has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +40,14 @@ fn message<M: Message + Default>(bytes: &[u8]) -> Result<M, Unfit> {
 
 fn not_understood<T>(what: impl Into<String>) -> Result<T, Unfit> {
     Err(Unfit::NotUnderstood(what.into()))
+}
+
+/// A time above zero; none of another sort means anything.
+fn span(of: Seconds) -> Option<Span> {
+    let seconds = u64::try_from(of.seconds).ok()?;
+    let nanos = u32::try_from(of.nanos).ok()?;
+    let time = Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos.into()))?;
+    (!time.is_zero()).then_some(Span(time))
 }
 
 /// The text at `key` of a filter's metadata.

@@ -36,6 +36,9 @@ pub(crate) fn recall(state: &State, publisher: &Publisher) {
     let remembered = Remembered::new(memory.seen(), SystemTime::now(), Instant::now());
     let age = humantime::format_duration(Duration::from_secs(remembered.age.as_secs()));
     tracing::info!(routes = memory.routes.len(), %age, "routes remembered");
+    for (listener, why) in publisher.listen(&memory.listeners) {
+        tracing::warn!(listener, why, "a remembered listener is not open");
+    }
     publisher.publish(memory.routes);
     let mut standing = publisher.board.lock();
     standing.remembered = Some(remembered);
@@ -98,11 +101,11 @@ async fn write(state: &State, publisher: &Publisher) -> io::Result<bool> {
     let Some(seen) = seen.filter(|_| complete) else {
         return Ok(false);
     };
-    let specs = publisher.specs();
+    let (specs, listeners) = (publisher.specs(), publisher.listeners());
     let edge = Edge::of(publisher.config());
     let file = file(state);
     let writing = task::spawn_blocking(move || {
-        let bytes = Memory::new(edge, seen, specs).encode()?;
+        let bytes = Memory::new(edge, seen, specs, listeners).encode()?;
         file.replace(&bytes)
     });
     writing.await.map_err(io::Error::other)?.map(|()| true)

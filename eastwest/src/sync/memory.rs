@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use trust::store::{Broken, Seal};
 
-use crate::{config::Config, route::RouteSpec};
+use crate::{config::Config, listener::ListenerSpec, route::RouteSpec};
 
 /// What is kept over a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,9 @@ pub struct Memory {
     /// When the source of routes was in touch for the last time, in milliseconds since
     /// 1970.
     seen: u64,
-    /// The routes, sorted by name.
+    /// Where the source said to listen.
+    pub listeners: Vec<ListenerSpec>,
+    /// The routes, sorted by listener and name.
     pub routes: Vec<Arc<RouteSpec>>,
 }
 
@@ -61,11 +63,21 @@ impl Edge {
 impl Memory {
     /// The memory of these routes.
     #[must_use]
-    pub fn new(edge: Edge, seen: SystemTime, mut routes: Vec<Arc<RouteSpec>>) -> Self {
-        routes.sort_by(|a, b| a.sni.cmp(&b.sni));
+    pub fn new(
+        edge: Edge,
+        seen: SystemTime,
+        mut routes: Vec<Arc<RouteSpec>>,
+        listeners: Vec<ListenerSpec>,
+    ) -> Self {
+        routes.sort_by(|a, b| (&a.listener, &a.sni).cmp(&(&b.listener, &b.sni)));
         let seen = seen.duration_since(UNIX_EPOCH).unwrap_or_default();
         let seen = u64::try_from(seen.as_millis()).unwrap_or(u64::MAX);
-        Self { edge, seen, routes }
+        Self {
+            edge,
+            seen,
+            listeners,
+            routes,
+        }
     }
 
     /// When the source of routes was in touch for the last time.
@@ -100,7 +112,7 @@ impl Memory {
 /// Another form of anything below it needs another version; a test compares with a text.
 pub(crate) const SEAL: Seal = Seal {
     of: "isthmus eastwest table",
-    version: "1",
+    version: "2",
 };
 
 #[cfg(test)]
@@ -121,9 +133,15 @@ mod tests {
     endpoints: [ { address: '10.0.0.1:80', weight: 2, priority: 1, health: draining,
                    workload: { name: w, namespace: x, canonicalName: c,
                                canonicalRevision: v1, cluster: c1 } } ] }
-- { sni: a, alpn: [istio] }";
+- { sni: a, alpn: [istio] }
+- { listener: 0.0.0.0_15012, sni: '*', alpn: null, closed: true, idleTimeout: 1m, maxDuration: 1h,
+    maxConnections: 100, bySource: true }";
         let seen = UNIX_EPOCH + Duration::from_millis(5);
-        Memory::new(edge(), seen, parse(text).unwrap())
+        let listener = ListenerSpec {
+            name: "0.0.0.0_15012".into(),
+            address: "0.0.0.0:15012".parse().unwrap(),
+        };
+        Memory::new(edge(), seen, parse(text).unwrap(), vec![listener])
     }
 
     #[test]
@@ -131,7 +149,7 @@ mod tests {
         let bytes = memory().encode().unwrap();
         assert_eq!(Memory::decode(&bytes, &edge()), Ok(memory()));
         let text = String::from_utf8(bytes).unwrap();
-        assert_eq!(text, include_str!("memory/version_1"));
+        assert_eq!(text, include_str!("memory/version_2"));
     }
 
     #[test]

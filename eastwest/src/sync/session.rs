@@ -24,7 +24,7 @@ use serde::Serialize;
 pub enum Kind {
     /// Services (CDS).
     Cluster,
-    /// Doors (LDS).
+    /// Listeners and their chains (LDS).
     Listener,
     /// Endpoints (EDS).
     Assignment,
@@ -114,24 +114,44 @@ impl Session {
         }
     }
 
-    /// Asks for everything of a kind. A second time would make an istiod send all again,
-    /// so there is none.
-    pub fn everything(&mut self, kind: Kind) -> Option<DeltaDiscoveryRequest> {
-        let first = self.subscribed.insert(kind);
-        first.then(|| self.request(kind, vec!["*".to_owned()], Vec::new()))
+    /// Asks for everything of a kind, saying which names are `known` from before: those that
+    /// are gone are named in the answer then. A second time would make an istiod send all
+    /// again, so there is none.
+    pub fn everything(
+        &mut self,
+        kind: Kind,
+        known: impl IntoIterator<Item = String>,
+    ) -> Option<DeltaDiscoveryRequest> {
+        if !self.subscribed.insert(kind) {
+            return None;
+        }
+        let mut request = self.request(kind, vec!["*".to_owned()], Vec::new());
+        // istiod gives no versions, and sends all again whatever is said of them.
+        let known = known.into_iter().map(|name| (name, String::new()));
+        request.initial_resource_versions = known.take(MOST_NAMES + 1).collect();
+        if request.initial_resource_versions.len() > MOST_NAMES {
+            // Without them the answer is the whole set, which says the same.
+            request.initial_resource_versions.clear();
+        }
+        Some(request)
     }
 
-    /// Asks for exactly these assignments; nothing to send when that is so already. A
-    /// request without names would ask for all, so it is never made.
-    pub fn assignments(&mut self, wanted: BTreeSet<String>) -> Option<DeltaDiscoveryRequest> {
+    /// Asks for exactly these assignments, in as many requests as that takes: none when it
+    /// is so already. A request without names would ask for all, so it is never made.
+    pub fn assignments(&mut self, wanted: BTreeSet<String>) -> Vec<DeltaDiscoveryRequest> {
         let subscribe: Vec<String> = wanted.difference(&self.names).cloned().collect();
         let unsubscribe: Vec<String> = self.names.difference(&wanted).cloned().collect();
         self.names = wanted;
-        if subscribe.is_empty() && unsubscribe.is_empty() {
-            return None;
+        let subscribe = subscribe.chunks(MOST_NAMES).map(|names| (names, &[][..]));
+        let unsubscribe = unsubscribe.chunks(MOST_NAMES).map(|names| (&[][..], names));
+        let parts: Vec<_> = subscribe.chain(unsubscribe).collect();
+        if !parts.is_empty() {
+            self.subscribed.insert(Kind::Assignment);
         }
-        self.subscribed.insert(Kind::Assignment);
-        Some(self.request(Kind::Assignment, subscribe, unsubscribe))
+        let request = |(more, fewer): (&[String], &[String])| {
+            self.request(Kind::Assignment, more.to_vec(), fewer.to_vec())
+        };
+        parts.into_iter().map(request).collect()
     }
 
     /// Takes a response.
@@ -209,9 +229,14 @@ fn body(resource: Resource) -> Option<(String, Vec<u8>)> {
 }
 
 const INVALID_ARGUMENT: i32 = 3;
+/// Names in one request: with the longest that there are it stays below the 4 MiB that an
+/// istiod takes.
+const MOST_NAMES: usize = 12_000;
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
 
     fn response(kind: Kind, nonce: &str) -> DeltaDiscoveryResponse {
@@ -229,15 +254,27 @@ mod tests {
     #[test]
     fn the_node_comes_first_and_once() {
         let mut session = Session::new(Node::default());
-        assert!(session.everything(Kind::Cluster).unwrap().node.is_some());
-        assert!(session.everything(Kind::Listener).unwrap().node.is_none());
-        assert_eq!(session.everything(Kind::Cluster), None);
+        assert!(
+            session
+                .everything(Kind::Cluster, [])
+                .unwrap()
+                .node
+                .is_some()
+        );
+        assert!(
+            session
+                .everything(Kind::Listener, [])
+                .unwrap()
+                .node
+                .is_none()
+        );
+        assert_eq!(session.everything(Kind::Cluster, []), None);
     }
 
     #[test]
     fn an_answer_carries_the_nonce_and_nothing_else() {
         let mut session = Session::new(Node::default());
-        let _ = session.everything(Kind::Cluster);
+        let _ = session.everything(Kind::Cluster, []);
         let (answer, _) = session.receive(response(Kind::Cluster, "n1")).unwrap();
         let ack = answer.ack();
         assert_eq!(
@@ -254,7 +291,7 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_on_this_stream_cannot_be_answered() {
         let mut session = Session::new(Node::default());
-        let _ = session.everything(Kind::Cluster);
+        let _ = session.everything(Kind::Cluster, []);
         assert!(session.receive(response(Kind::Assignment, "n1")).is_err());
         assert!(session.receive(response(Kind::Cluster, "")).is_err());
         let mut strange = response(Kind::Cluster, "n1");
@@ -265,7 +302,7 @@ mod tests {
     #[test]
     fn only_the_first_response_to_a_wildcard_is_the_whole_set() {
         let mut session = Session::new(Node::default());
-        let _ = session.everything(Kind::Cluster);
+        let _ = session.everything(Kind::Cluster, []);
         let _ = session.assignments(names(&["a"]));
         let whole = |session: &mut Session, kind| {
             let (_, update) = session.receive(response(kind, "n")).unwrap();
@@ -279,13 +316,32 @@ mod tests {
     #[test]
     fn assignments_are_asked_for_by_difference_and_never_without_names() {
         let mut session = Session::new(Node::default());
-        assert_eq!(session.assignments(names(&[])), None);
-        let first = session.assignments(names(&["a", "b"])).unwrap();
-        assert_eq!(first.resource_names_subscribe, ["a", "b"]);
-        assert_eq!(session.assignments(names(&["a", "b"])), None);
-        let second = session.assignments(names(&["b", "c"])).unwrap();
-        assert_eq!(second.resource_names_subscribe, ["c"]);
-        assert_eq!(second.resource_names_unsubscribe, ["a"]);
-        assert!(second.response_nonce.is_empty());
+        assert_eq!(session.assignments(names(&[])), []);
+        let first = session.assignments(names(&["a", "b"]));
+        assert_eq!(first[0].resource_names_subscribe, ["a", "b"]);
+        assert_eq!(session.assignments(names(&["a", "b"])), []);
+        let second = session.assignments(names(&["b", "c"]));
+        assert_eq!(second[0].resource_names_subscribe, ["c"]);
+        assert_eq!(second[1].resource_names_unsubscribe, ["a"]);
+        assert!(
+            second
+                .iter()
+                .all(|request| request.response_nonce.is_empty())
+        );
+    }
+
+    #[test]
+    fn no_request_is_longer_than_an_istiod_takes() {
+        let mut session = Session::new(Node::default());
+        let name = |i: usize| format!("{i:0>253}");
+        let all: BTreeSet<String> = (0..3 * MOST_NAMES).map(name).collect();
+        let requests = session.assignments(all.clone());
+        assert_eq!(requests.len(), 3);
+        let longest = requests.iter().map(Message::encoded_len).max().unwrap();
+        assert!(longest < 4 << 20, "{longest}");
+        let few = session.everything(Kind::Cluster, ["a".to_owned()]).unwrap();
+        assert_eq!(few.initial_resource_versions["a"], "");
+        let many = session.everything(Kind::Listener, all).unwrap();
+        assert!(many.initial_resource_versions.is_empty());
     }
 }

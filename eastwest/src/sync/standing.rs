@@ -24,6 +24,8 @@ pub struct Standing {
     pub complete: bool,
     /// Present while some routes are known from before a restart only.
     pub remembered: Option<Remembered>,
+    /// Routes that the source has not confirmed since it is in touch again.
+    pub held: usize,
     /// Why a table that was found at the start is not used.
     pub set_aside: Option<String>,
     /// When the table was last written to disk.

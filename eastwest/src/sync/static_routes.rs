@@ -28,11 +28,13 @@ pub fn parse(text: &str) -> Result<Vec<Arc<RouteSpec>>, String> {
         if !is_name(&route.sni) {
             wrong("sni", "1 to 255 printable ASCII bytes in lower case");
         }
-        if !seen.insert(&route.sni) {
+        if !seen.insert((&route.listener, &route.sni)) {
             wrong("sni", "the name of an earlier route");
         }
-        if route.alpn.is_empty() || route.alpn.iter().any(|protocol| protocol.is_empty()) {
-            wrong("alpn", "at least one protocol, none of them empty");
+        let alpn = route.alpn.as_deref().unwrap_or_default();
+        if route.alpn.is_some() && (alpn.is_empty() || alpn.iter().any(|p| p.is_empty())) {
+            let what = "at least one protocol, none of them empty; null for any";
+            wrong("alpn", what);
         }
     }
     if problems.is_empty() {
@@ -56,7 +58,7 @@ mod tests {
     fn the_example_has_a_route_with_two_endpoints() {
         let routes = parse(include_str!("../../examples/routes.yaml")).unwrap();
         let [route] = routes.as_slice() else { panic!() };
-        assert_eq!(route.alpn.len(), 5);
+        assert_eq!(route.alpn.as_ref().unwrap().len(), 5);
         assert_eq!(&*route.service.name, "helloworld");
         let [first, second] = route.endpoints.as_slice() else {
             panic!()

@@ -3,15 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Instant, SystemTime},
+    future::pending,
+    time::{Duration, Instant, SystemTime},
 };
 
-use envoy_types::pb::envoy::{
-    config::core::v3::Node,
-    service::discovery::v3::{
-        DeltaDiscoveryRequest, DeltaDiscoveryResponse,
-        aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as Client,
-    },
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
+    aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as Client,
 };
 use tokio::{
     sync::mpsc::{UnboundedSender, unbounded_channel},
@@ -19,33 +17,38 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::Channel};
+use tonic::{Extensions, Request, Status};
 
 use super::{
     Publisher,
     backoff::Backoff,
-    connect::Connector,
+    connect::{Connection, Connector, ControlPlane},
+    node::node,
     resources::{Applied, Resources},
     session::{Kind, Session},
     standing::Outcome,
 };
-use crate::config::{Config, Xds};
 
 /// Follows until dropped.
-pub(crate) async fn follow(xds: &Xds, publisher: &Publisher, cancel: &CancellationToken) {
-    let mut connector = Connector::new(publisher.config(), xds, cancel);
-    let remembered = publisher.specs();
+pub(crate) async fn follow(
+    to: ControlPlane<'_>,
+    publisher: &Publisher,
+    cancel: &CancellationToken,
+) {
+    let mut connector = Connector::new(publisher.config(), to, cancel);
+    let (routes, listeners) = (publisher.specs(), publisher.listeners());
     let mut subscriber = Subscriber {
         publisher,
-        resources: Resources::remembering(remembered),
+        hold: to.hold(),
+        resources: Resources::remembering(routes, listeners),
         backoff: Backoff::new(rand::random()),
     };
     loop {
-        let lost = match connector.connect(xds).await {
-            Ok(channel) => subscriber.listen(channel).await,
+        let lost = match connector.connect().await {
+            Ok(connection) => subscriber.listen(connection).await,
             Err(why) => why,
         };
-        tracing::warn!(control_plane = %xds.address, error = %lost, "lost; the routes stay");
+        tracing::warn!(control_plane = to.address(), error = %lost, "lost; the routes stay");
         publisher.board.lock().lost(Instant::now(), lost);
         sleep(subscriber.backoff.wait()).await;
     }
@@ -54,6 +57,8 @@ pub(crate) async fn follow(xds: &Xds, publisher: &Publisher, cancel: &Cancellati
 /// What outlives the streams.
 struct Subscriber<'a> {
     publisher: &'a Publisher,
+    /// How long a stream is not believed that says less than there was.
+    hold: Option<Duration>,
     resources: Resources,
     backoff: Backoff,
 }
@@ -67,30 +72,70 @@ struct Asked {
 
 impl Subscriber<'_> {
     /// Lives through one stream and says how it ended.
-    async fn listen(&mut self, channel: Channel) -> String {
+    async fn listen(&mut self, connection: Connection) -> String {
         let (requests, sent) = unbounded_channel();
         let mut asked = Asked {
             session: Session::new(node(self.publisher.config())),
             requests,
         };
         for kind in [Kind::Cluster, Kind::Listener] {
-            let request = asked.session.everything(kind);
+            let request = asked.session.everything(kind, self.resources.names(kind));
             asked.send(request);
         }
-        let mut client = Client::new(channel).max_decoding_message_size(usize::MAX);
+        let mut client = Client::new(connection.channel).max_decoding_message_size(usize::MAX);
         let sent = UnboundedReceiverStream::new(sent);
-        let mut responses = match client.delta_aggregated_resources(sent).await {
+        let request = Request::from_parts(connection.metadata, Extensions::new(), sent);
+        let mut responses = match client.delta_aggregated_resources(request).await {
             Ok(response) => response.into_inner(),
             Err(status) => return reason(&status),
         };
         self.publisher.board.lock().connections += 1;
+        if self.hold.is_some() {
+            self.resources.doubt();
+        }
+        let hold = self.hold;
+        let mut settled = Box::pin(async move {
+            match hold {
+                Some(hold) => sleep(hold).await,
+                None => pending().await,
+            }
+        });
+        let mut doubted = self.hold.is_some();
         loop {
-            match responses.message().await {
+            let response = tokio::select! {
+                response = responses.message() => response,
+                () = &mut settled, if doubted => {
+                    doubted = false;
+                    self.settle();
+                    continue;
+                }
+            };
+            match response {
                 Ok(Some(response)) => self.take(response, &mut asked),
                 Ok(None) => return "the control plane ended the stream".to_owned(),
                 Err(status) => return reason(&status),
             }
         }
+    }
+
+    /// What the stream has not said until now is gone.
+    fn settle(&mut self) {
+        let before = self.resources.remembered();
+        if self.resources.settle() {
+            let left = self.resources.remembered();
+            tracing::warn!(
+                routes = before - left,
+                "the control plane has none of these any more"
+            );
+            self.publish();
+        }
+        self.tell_memory();
+    }
+
+    fn publish(&self) -> Vec<(String, String)> {
+        let unheard = self.publisher.listen(&self.resources.listeners());
+        self.publisher.publish(self.resources.routes());
+        unheard
     }
 
     /// Takes one response in: applies, answers, asks for what follows from it, publishes.
@@ -103,20 +148,24 @@ impl Subscriber<'_> {
             }
         };
         let kind = update.kind;
-        let applied = self.resources.apply(update);
+        let mut applied = self.resources.apply(update);
+        if applied.changed || kind == Kind::Listener {
+            let unheard = self.publish();
+            if kind == Kind::Listener {
+                applied.refused.extend(unheard);
+            }
+        }
         let answer = match applied.refused.as_slice() {
             [] => answer.ack(),
             refused => answer.nack(list(refused)),
         };
         asked.send(Some(answer));
-        if kind == Kind::Cluster {
+        if kind != Kind::Assignment {
             let next = asked.session.assignments(self.resources.wanted());
-            asked.send(next);
+            next.into_iter()
+                .for_each(|request| asked.send(Some(request)));
         }
         self.backoff.reset();
-        if applied.changed {
-            self.publisher.publish(self.resources.routes());
-        }
         self.report(kind, &applied);
     }
 
@@ -127,18 +176,10 @@ impl Subscriber<'_> {
             _ => Outcome::Unchanged,
         };
         let quarantine: BTreeMap<_, _> = self.resources.quarantined().collect();
+        self.tell_memory();
         let mut standing = self.publisher.board.lock();
-        let before = (standing.complete, standing.remembered);
         standing.touched(Instant::now());
         *standing.messages.entry((kind, outcome)).or_default() += 1;
-        standing.complete = standing.complete || self.resources.is_complete();
-        if !self.resources.is_remembering() {
-            standing.remembered = None;
-        }
-        if before != (standing.complete, standing.remembered) {
-            // What is kept of the table is another thing, though the table may be the same.
-            self.publisher.changed.send_replace(());
-        }
         if applied.changed {
             standing.changed = Some(SystemTime::now());
         }
@@ -153,6 +194,24 @@ impl Subscriber<'_> {
             }
         }
         standing.quarantine = quarantine;
+    }
+}
+
+impl Subscriber<'_> {
+    /// Says which routes are known from before this stream only.
+    fn tell_memory(&self) {
+        let complete = self.resources.is_complete();
+        let mut standing = self.publisher.board.lock();
+        let before = (standing.complete, standing.remembered, standing.held);
+        standing.complete = standing.complete || complete;
+        if !self.resources.is_remembering() {
+            standing.remembered = None;
+        }
+        standing.held = self.resources.remembered();
+        if before != (standing.complete, standing.remembered, standing.held) {
+            // What is kept of the table is another thing, though the table may be the same.
+            self.publisher.changed.send_replace(());
+        }
     }
 }
 
@@ -172,16 +231,4 @@ fn list(refused: &[(String, String)]) -> String {
 
 fn reason(status: &Status) -> String {
     format!("{}: {}", status.code(), status.message())
-}
-
-/// Who asks, in Istio's grammar `router~<address>~<pod>.<namespace>~<domain>`.
-fn node(config: &Config) -> Node {
-    let own = &config.node;
-    let (address, pod, namespace) = (own.address, &own.pod, &own.namespace);
-    Node {
-        id: format!("router~{address}~{pod}.{namespace}~{namespace}.svc.cluster.local"),
-        cluster: own.workload.clone(),
-        user_agent_name: "isthmus-eastwest".to_owned(),
-        ..Default::default()
-    }
 }

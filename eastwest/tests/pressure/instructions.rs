@@ -8,10 +8,11 @@
 use std::{fs, hint::black_box, path::Path, process::Command};
 
 use eastwest::{
-    Config,
-    metrics::Meter,
-    passthrough::client_hello::{Progress, read},
-    route::{Table, choose},
+    passthrough::{
+        client_hello::{Progress, read},
+        names::Names,
+    },
+    route::{Table, choose, spec::MESH},
     sync::static_routes,
 };
 use libtest_mimic::Trial;
@@ -69,27 +70,25 @@ pub(crate) fn play(orders: &[String]) {
     };
     let bytes = fs::read(file).unwrap();
     let (table, mut joined) = (table(), Vec::with_capacity(LIMIT));
+    let names = Names::of_istiod("istio-system", "cluster.local");
     for _ in 0..rounds.parse().unwrap() {
         let progress = read(black_box(&bytes), &mut joined, LIMIT).unwrap();
         let Progress::Whole(hello) = progress else {
             panic!("{progress:?}")
         };
-        let route = choose(&table, hello).unwrap();
+        let route = choose(&table, MESH, &names, hello).unwrap();
         assert_eq!(*route.spec().sni, *SNI);
     }
 }
 
 /// A thousand routes, the wanted one among them.
 fn table() -> Table {
-    let config = include_str!("../../examples/eastwest.yaml");
-    let config: Config = serde_yaml_ng::from_str(config).unwrap();
-    let meter = Meter::new(&config.validate().unwrap(), 1);
     let others = (1..1000).map(|i| SNI.replace("helloworld", &format!("other-{i}")));
     let specs = others.chain([SNI.to_owned()]).flat_map(|sni| {
         let at = "10.0.0.1:80".parse().unwrap();
         static_routes::parse(&routes(&sni, &[at])).unwrap()
     });
-    Table::default().next(specs, &meter)
+    Table::default().next(specs)
 }
 
 const ROUNDS: u64 = 1000;

@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::config::{
         socket_address::PortSpecifier,
     },
     endpoint::v3::{
-        ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
+        ClusterLoadAssignment, Endpoint as Message, LbEndpoint, LocalityLbEndpoints,
         lb_endpoint::HostIdentifier,
     },
 };
@@ -23,24 +23,38 @@ use crate::route::{EndpointSpec, Health, Workload};
 /// What of an assignment decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assignment {
-    /// The endpoints that may be known.
-    pub endpoints: Vec<EndpointSpec>,
-    /// How many were left out: no address of ours, or not behind the mesh's own TLS.
+    /// The endpoints that have an address of ours.
+    pub endpoints: Vec<Endpoint>,
+    /// The weights of the localities that they name.
+    pub localities: Vec<u32>,
+    /// How many were left out: no address of ours, or no weight.
     pub left_out: usize,
 }
 
+/// One endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// What a route knows of it.
+    pub spec: EndpointSpec,
+    /// Whether it ends Istio's mTLS (`tlsMode: istio`); else it takes plain text.
+    pub mutual: bool,
+    /// Its place in [`Assignment::localities`].
+    pub locality: usize,
+}
+
 impl Assignment {
-    /// Decodes an assignment. An endpoint without `tlsMode: istio` takes plain text, so
-    /// it is left out whatever its cluster is called.
+    /// Decodes an assignment.
     ///
     /// # Errors
     /// [`Unfit::Undecodable`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Unfit> {
         let assignment: ClusterLoadAssignment = message(bytes)?;
         let mut decoded = Self::default();
-        for locality in &assignment.endpoints {
+        for (place, locality) in assignment.endpoints.iter().enumerate() {
+            let weight = locality.load_balancing_weight.as_ref();
+            decoded.localities.push(weight.map_or(0, |w| w.value));
             for lb in &locality.lb_endpoints {
-                match endpoint(lb, locality) {
+                match endpoint(lb, locality, place) {
                     Some(endpoint) => decoded.endpoints.push(endpoint),
                     None => decoded.left_out += 1,
                 }
@@ -50,31 +64,35 @@ impl Assignment {
     }
 }
 
-fn endpoint(lb: &LbEndpoint, locality: &LocalityLbEndpoints) -> Option<EndpointSpec> {
+fn endpoint(lb: &LbEndpoint, of: &LocalityLbEndpoints, locality: usize) -> Option<Endpoint> {
     let metadata = lb.metadata.as_ref();
     let tls = metadata_text(metadata, "envoy.transport_socket_match", "tlsMode");
     let workload = metadata_text(metadata, "istio", "workload").unwrap_or_default();
     let weight = lb.load_balancing_weight.as_ref().map_or(1, |w| w.value);
-    let Some(HostIdentifier::Endpoint(Endpoint {
+    let Some(HostIdentifier::Endpoint(Message {
         address: Some(address),
         ..
     })) = &lb.host_identifier
     else {
         return None;
     };
-    tls.filter(|&mode| mode == "istio")?;
-    Some(EndpointSpec {
+    let spec = EndpointSpec {
         address: socket(address)?,
         weight: NonZeroU32::new(weight)?,
-        priority: u8::try_from(locality.priority).ok()?,
+        priority: u8::try_from(of.priority).ok()?,
         health: health(lb.health_status()),
         workload: Arc::new(Workload::from_metadata(workload)),
+    };
+    Some(Endpoint {
+        spec,
+        mutual: tls == Some("istio"),
+        locality,
     })
 }
 
 /// Only an IP address and a port: a name would let the control plane's DNS decide, a
 /// pipe or an internal address is no way to a pod.
-fn socket(address: &Address) -> Option<SocketAddr> {
+pub(super) fn socket(address: &Address) -> Option<SocketAddr> {
     let Some(AddressKind::SocketAddress(SocketAddress {
         address,
         port_specifier: Some(PortSpecifier::PortValue(port)),

@@ -1,17 +1,24 @@
-//! A cluster: one service port, named by the SNI that it is reached by.
+//! A cluster: one service port and how its endpoints are reached.
 
-use std::time::Duration;
-
-use envoy_types::pb::envoy::config::{
-    cluster::v3::{
-        Cluster as Message,
-        cluster::{ClusterDiscoveryType, DiscoveryType},
+use envoy_types::pb::{
+    envoy::{
+        config::{
+            cluster::v3::{
+                Cluster as Message,
+                cluster::{
+                    ClusterDiscoveryType, DiscoveryType, LbPolicy, TransportSocketMatch,
+                    common_lb_config::LocalityConfigSpecifier,
+                },
+            },
+            core::v3::{Metadata, RoutingPriority, transport_socket::ConfigType},
+        },
+        extensions::transport_sockets::raw_buffer::v3::RawBuffer,
     },
-    core::v3::Metadata,
+    google::protobuf::value::Kind as ValueKind,
 };
-use envoy_types::pb::google::protobuf::{Duration as Seconds, value::Kind as ValueKind};
+use prost::Name;
 
-use super::{Unfit, field, kind, message, not_understood, text};
+use super::{Unfit, field, kind, message, not_understood, span, text};
 use crate::{config::Span, route::Service};
 
 /// What of a cluster decides.
@@ -23,23 +30,50 @@ pub struct Cluster {
     pub service: Service,
     /// A limit for dialling.
     pub connect_timeout: Option<Span>,
+    /// What its endpoints are spoken to with.
+    pub upstream: Upstream,
+    /// Connections open at once.
+    pub max_connections: Option<u32>,
+    /// Whether a hash may choose the endpoint.
+    pub hashes: bool,
+    /// Whether localities have shares of their own.
+    pub by_locality: bool,
+}
+
+/// What endpoints are spoken to with. A gateway without a certificate passes bytes as they
+/// are, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upstream {
+    /// The client's bytes.
+    Raw,
+    /// The client's bytes, but Istio's TLS around them where the endpoint says `tlsMode:
+    /// istio`.
+    RawUnlessMutual,
 }
 
 impl Cluster {
     /// Decodes a cluster.
     ///
     /// # Errors
-    /// [`Unfit`], when it is none, has no EDS, or wants TLS on the way to its endpoints
-    /// (bytes of the mesh's own TLS pass unopened or not at all).
+    /// [`Unfit`], when it is none, has no EDS, or wants TLS on the way to all endpoints.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unfit> {
         let cluster: Message = message(bytes)?;
         let eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());
         if cluster.cluster_discovery_type != Some(eds) {
             return not_understood("a cluster that is not of type EDS");
         }
-        if cluster.transport_socket.is_some() || !cluster.transport_socket_matches.is_empty() {
+        if cluster.transport_socket.is_some() {
             return not_understood("a cluster with a transport socket");
         }
+        let upstream = upstream(&cluster.transport_socket_matches)?;
+        let locality = cluster.common_lb_config.as_ref();
+        let locality = locality.and_then(|c| c.locality_config_specifier.as_ref());
+        let hashes = matches!(cluster.lb_policy(), LbPolicy::RingHash | LbPolicy::Maglev);
+        let by_locality = matches!(
+            locality,
+            Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_))
+        );
+        let max_connections = max_connections(&cluster);
         let alias = cluster.eds_cluster_config.map(|eds| eds.service_name);
         Ok(Self {
             assignment: alias
@@ -47,8 +81,45 @@ impl Cluster {
                 .unwrap_or(cluster.name),
             service: service(cluster.metadata.as_ref()),
             connect_timeout: cluster.connect_timeout.and_then(span),
+            upstream,
+            max_connections,
+            hashes,
+            by_locality,
         })
     }
+}
+
+/// Istio's automatic mTLS: TLS for endpoints of `tlsMode: istio`, raw for all others.
+fn upstream(matches: &[TransportSocketMatch]) -> Result<Upstream, Unfit> {
+    let is_raw = |of: &TransportSocketMatch| {
+        let socket = of.transport_socket.as_ref();
+        let config = socket.and_then(|socket| socket.config_type.as_ref());
+        matches!(config, Some(ConfigType::TypedConfig(any)) if any.type_url == RawBuffer::type_url())
+    };
+    let is_mutual = |of: &TransportSocketMatch| {
+        let rule = of.r#match.as_ref().filter(|rule| rule.fields.len() == 1);
+        rule.and_then(|rule| text(field(rule, "tlsMode")?)) == Some("istio")
+    };
+    let is_any = |of: &TransportSocketMatch| {
+        let rule = of.r#match.as_ref();
+        rule.is_none_or(|rule| rule.fields.is_empty())
+    };
+    match matches {
+        [] => Ok(Upstream::Raw),
+        [mutual, rest] if is_mutual(mutual) && is_any(rest) && is_raw(rest) => {
+            Ok(Upstream::RawUnlessMutual)
+        }
+        _ => not_understood("transport sockets other than Istio's automatic mTLS"),
+    }
+}
+
+/// The limit of ordinary requests; Istio writes the highest number for none.
+fn max_connections(cluster: &Message) -> Option<u32> {
+    let breakers = cluster.circuit_breakers.as_ref()?;
+    let mut all = breakers.thresholds.iter();
+    let ordinary = all.find(|t| t.priority() == RoutingPriority::Default)?;
+    let limit = ordinary.max_connections.as_ref()?.value;
+    (limit < u32::MAX).then_some(limit)
 }
 
 /// Istio's `services[0]` of {host, name, namespace}; unknown where it is not said.
@@ -72,12 +143,4 @@ fn service(metadata: Option<&Metadata>) -> Service {
         name: part("name"),
         namespace: part("namespace"),
     }
-}
-
-/// A time above zero; none of another sort means anything.
-fn span(of: Seconds) -> Option<Span> {
-    let seconds = u64::try_from(of.seconds).ok()?;
-    let nanos = u32::try_from(of.nanos).ok()?;
-    let time = Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos.into()))?;
-    (!time.is_zero()).then_some(Span(time))
 }

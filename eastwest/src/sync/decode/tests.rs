@@ -30,7 +30,12 @@ use envoy_types::{
     util::pack_any,
 };
 
-use super::{assignment::Assignment, cluster::Cluster, listener::Listener, *};
+use super::{
+    assignment::Assignment,
+    cluster::Cluster,
+    listener::{Doors, Listener},
+    *,
+};
 use crate::route::{Health, Service};
 
 pub(crate) fn string(text: &str) -> Value {
@@ -159,10 +164,7 @@ fn a_cluster_is_a_service_and_a_name_to_ask_for() {
         namespace: "sample".into(),
     };
     assert_eq!(decoded.service, service);
-    assert_eq!(
-        decoded.connect_timeout,
-        Some(crate::config::Span::seconds(10))
-    );
+    assert_eq!(decoded.connect_timeout, Some(Span::seconds(10)));
     let mut alias = cluster("a");
     alias.eds_cluster_config = Some(EdsClusterConfig {
         service_name: "b".to_owned(),
@@ -187,7 +189,7 @@ fn a_cluster_that_would_add_or_end_tls_is_not_understood() {
     tls.transport_socket = Some(TransportSocket::default());
     refused(tls);
     let mut matches = cluster("a");
-    matches.transport_socket_matches = vec![Default::default()];
+    matches.transport_socket_matches = vec![Default::default(); 2];
     refused(matches);
     let mut fixed = cluster("a");
     fixed.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into()));
@@ -213,6 +215,7 @@ fn an_endpoint_keeps_what_its_message_says() {
     let seen: Vec<_> = decoded
         .endpoints
         .iter()
+        .map(|e| &e.spec)
         .map(|e| (e.address.to_string(), e.weight.get(), e.priority, e.health))
         .collect();
     assert_eq!(
@@ -223,7 +226,7 @@ fn an_endpoint_keeps_what_its_message_says() {
             ("[2001:db8::3]:5000".to_owned(), 7, 1, Health::Healthy),
         ]
     );
-    let workload = &decoded.endpoints[0].workload;
+    let workload = &decoded.endpoints[0].spec.workload;
     assert_eq!(
         (&*workload.name, &*workload.cluster),
         ("helloworld-v1", "c1")
@@ -232,7 +235,7 @@ fn an_endpoint_keeps_what_its_message_says() {
 }
 
 #[test]
-fn an_endpoint_without_the_meshs_tls_or_an_address_is_left_out() {
+fn an_endpoint_says_whether_it_ends_the_meshs_tls_and_without_address_is_left_out() {
     let mut plain = endpoint("10.0.0.1:5000");
     plain.metadata = None;
     let mut other = endpoint("10.0.0.1:5000");
@@ -253,15 +256,19 @@ fn an_endpoint_without_the_meshs_tls_or_an_address_is_left_out() {
     }));
     let mut none = endpoint("10.0.0.1:5000");
     none.host_identifier = None;
-    let message = assignment("a", vec![plain, other, name, none]);
+    let mesh = endpoint("10.0.0.1:5000");
+    let message = assignment("a", vec![plain, other, name, none, mesh]);
     let decoded = Assignment::decode(&message.encode_to_vec()).unwrap();
-    assert_eq!((decoded.endpoints.len(), decoded.left_out), (0, 4));
+    let mutual: Vec<bool> = decoded.endpoints.iter().map(|e| e.mutual).collect();
+    assert_eq!((mutual, decoded.left_out), (vec![false, false, true], 2));
 }
 
 #[test]
 fn the_listener_gives_the_protocols() {
-    let decoded = Listener::decode(&listener().encode_to_vec()).unwrap();
-    assert_eq!(decoded.alpn, ["istio".into(), "istio-h2".into()].into());
+    let bytes = listener().encode_to_vec();
+    let decoded = Listener::decode(&bytes).unwrap();
+    let alpn = ["istio".into(), "istio-h2".into()].into();
+    assert_eq!((decoded.address, decoded.doors), (None, Doors::BySni(alpn)));
     let mut tls = listener();
     let narrow = tls.filter_chains[0].filter_chain_match.as_mut().unwrap();
     narrow.transport_protocol = "tls".to_owned();
@@ -273,13 +280,16 @@ fn a_listener_with_anything_more_is_not_understood() {
     let refused = |why: &str, change: fn(&mut ListenerMessage)| {
         let mut message = listener();
         change(&mut message);
-        let decoded = Listener::decode(&message.encode_to_vec());
+        let bytes = message.encode_to_vec();
+        let decoded = Listener::decode(&bytes);
         assert!(
             matches!(decoded, Err(Unfit::NotUnderstood(_))),
             "{why}: {decoded:?}"
         );
     };
-    refused("another name", |l| l.name = "0.0.0.0_15443".to_owned());
+    refused("another name without an address", |l| {
+        l.name = "0.0.0.0_15443".to_owned()
+    });
     refused("two chains", |l| {
         l.filter_chains.push(l.filter_chains[0].clone())
     });

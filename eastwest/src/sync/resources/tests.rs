@@ -87,13 +87,10 @@ fn the_same_bytes_change_nothing_and_other_routes_stay_as_they_are() {
     let mut resources = told();
     assert_eq!(resources.apply(clusters(&["a"])), Applied::default());
     assert_eq!(resources.apply(door()), Applied::default());
-    let b = Arc::clone(&resources.routes["b"]);
+    let b = route(&resources, "b");
     assert!(resources.apply(endpoints("a", &["10.0.0.3:1"])).changed);
-    assert!(Arc::ptr_eq(&b, &resources.routes["b"]));
-    assert_eq!(
-        resources.routes["a"].endpoints[0].address.to_string(),
-        "10.0.0.3:1"
-    );
+    assert!(Arc::ptr_eq(&b, &route(&resources, "b")));
+    assert_eq!(address(&resources, "a").unwrap(), "10.0.0.3:1");
 }
 
 #[test]
@@ -109,7 +106,7 @@ fn a_removed_cluster_takes_its_route_and_endpoints_along() {
     // The answer to the old question arrives late.
     resources.apply(endpoints("a", &["10.0.0.1:1"]));
     resources.apply(clusters(&["a"]));
-    assert_eq!(resources.routes["a"].endpoints, []);
+    assert_eq!(route(&resources, "a").endpoints, []);
 }
 
 #[test]
@@ -117,7 +114,7 @@ fn a_whole_set_removes_what_it_does_not_name() {
     let mut resources = told();
     assert!(resources.apply(whole(clusters(&["b", "c"]))).changed);
     assert_eq!(names(&resources), ["b", "c"]);
-    assert_eq!(resources.routes["b"].endpoints.len(), 1);
+    assert_eq!(route(&resources, "b").endpoints.len(), 1);
     assert!(
         resources
             .apply(whole(update(Kind::Listener, vec![], &[])))
@@ -138,7 +135,7 @@ fn what_cannot_be_decoded_is_refused_and_the_rest_is_taken() {
     assert_eq!(applied.refused.len(), 1);
     assert_eq!(applied.refused[0].0, "a");
     assert_eq!(names(&resources), ["a", "b", "c"]);
-    assert_eq!(resources.routes["a"].endpoints.len(), 1);
+    assert_eq!(route(&resources, "a").endpoints.len(), 1);
 }
 
 #[test]
@@ -177,7 +174,14 @@ fn remembering(addresses: &[(&str, &str)]) -> Resources {
     for (name, address) in addresses {
         before.apply(endpoints(name, &[address]));
     }
-    Resources::remembering(before.routes())
+    Resources::remembering(before.routes(), before.listeners())
+}
+
+fn route(resources: &Resources, name: &str) -> Arc<RouteSpec> {
+    resources
+        .routes()
+        .find(|route| &*route.sni == name)
+        .unwrap()
 }
 
 fn address(resources: &Resources, name: &str) -> Option<String> {
@@ -192,8 +196,8 @@ fn a_remembered_route_stays_until_all_was_said_about_it() {
         whole(door()),
         endpoints("a", &["10.0.0.9:1"]),
     ];
-    // In any order: endpoints are asked for only after clusters, the door comes when it may.
-    for order in [[0, 1, 2], [1, 0, 2], [0, 2, 1]] {
+    // In any order: endpoints are asked for only after clusters and chains.
+    for order in [[0, 1, 2], [1, 0, 2]] {
         let mut resources = remembering(&[("a", "10.0.0.1:1"), ("b", "10.0.0.2:1")]);
         for step in order {
             assert_eq!(address(&resources, "a").unwrap(), "10.0.0.1:1");
@@ -228,5 +232,7 @@ fn a_remembered_route_leaves_with_its_cluster_and_with_the_door() {
 
     let mut resources = remembering(&all);
     resources.apply(whole(clusters(&[])));
+    assert!(resources.is_remembering());
+    resources.apply(whole(door()));
     assert!(!resources.is_remembering());
 }

@@ -1,0 +1,190 @@
+//! Opens and closes listeners while the gateway runs, each on every worker.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{ListenerSpec, open};
+use crate::config::Relay;
+
+/// What a worker is told about its listeners.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// Accept here, too.
+    Open { name: Arc<str>, socket: TcpListener },
+    /// Accept there no longer; connections stay.
+    Close { name: Arc<str>, address: SocketAddr },
+}
+
+/// The listeners of a gateway.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    workers: Vec<UnboundedSender<Change>>,
+    relay: Relay,
+    open: BTreeMap<Arc<str>, SocketAddr>,
+}
+
+impl Keeper {
+    /// None yet.
+    pub(crate) fn new(workers: Vec<UnboundedSender<Change>>, relay: &Relay) -> Self {
+        Self {
+            workers,
+            relay: relay.clone(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Opens one for good and gives its address, with the port that the kernel chose for 0.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub(crate) fn open(&self, spec: &ListenerSpec) -> io::Result<SocketAddr> {
+        let sockets = open(spec.address, self.workers.len(), &self.relay)?;
+        let mut address = spec.address;
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            address = socket.local_addr()?;
+            let name = Arc::clone(&spec.name);
+            // A worker that has ended accepts nothing.
+            let _ = worker.send(Change::Open { name, socket });
+        }
+        tracing::info!(listener = %spec.name, %address, "open");
+        Ok(address)
+    }
+
+    /// The listeners that come and go, as they are.
+    pub(crate) fn kept(&self) -> Vec<ListenerSpec> {
+        let spec = |(name, address): (&Arc<str>, &SocketAddr)| ListenerSpec {
+            name: Arc::clone(name),
+            address: *address,
+        };
+        self.open.iter().map(spec).collect()
+    }
+
+    /// Makes these the listeners that come and go. One that moves is opened at its new address before the
+    /// old one is closed. Says which cannot be had, and why; they are tried again with the
+    /// next call.
+    pub(crate) fn keep(&mut self, wanted: &[ListenerSpec]) -> Vec<(String, String)> {
+        let mut failed = Vec::new();
+        for spec in wanted {
+            let before = self.open.get(&spec.name).copied();
+            if before == Some(spec.address) {
+                continue;
+            }
+            match self.open(spec) {
+                Ok(_) => {
+                    self.open.insert(Arc::clone(&spec.name), spec.address);
+                    self.tell(before.map(|address| (&spec.name, address)));
+                }
+                Err(error) => failed.push((
+                    spec.name.to_string(),
+                    format!("cannot listen on {}: {error}", spec.address),
+                )),
+            }
+        }
+        let gone = |name: &Arc<str>| wanted.iter().all(|spec| spec.name != *name);
+        let gone: Vec<_> = self.open.extract_if(.., |name, _| gone(name)).collect();
+        self.tell(gone.iter().map(|(name, address)| (name, *address)));
+        failed
+    }
+
+    fn tell<'a>(&self, closed: impl IntoIterator<Item = (&'a Arc<str>, SocketAddr)>) {
+        for (name, address) in closed {
+            tracing::info!(listener = %name, %address, "closed");
+            for worker in &self.workers {
+                let name = Arc::clone(name);
+                let _ = worker.send(Change::Close { name, address });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+
+    fn spec(name: &str, address: SocketAddr) -> ListenerSpec {
+        ListenerSpec {
+            name: name.into(),
+            address,
+        }
+    }
+
+    fn keeper() -> (Keeper, [UnboundedReceiver<Change>; 2]) {
+        let (a, b) = (unbounded_channel(), unbounded_channel());
+        let keeper = Keeper::new(vec![a.0, b.0], &Relay::default());
+        (keeper, [a.1, b.1])
+    }
+
+    fn free() -> SocketAddr {
+        let any = TcpListener::bind("127.0.0.1:0").unwrap();
+        any.local_addr().unwrap()
+    }
+
+    #[test]
+    fn every_worker_hears_of_each_listener_once_and_of_its_end() {
+        let (mut keeper, mut workers) = keeper();
+        let (one, other) = (free(), free());
+        let wanted = [spec("a", one), spec("b", other)];
+        assert_eq!(keeper.keep(&wanted), []);
+        assert_eq!(keeper.keep(&wanted), []);
+        assert_eq!(keeper.keep(&wanted[..1]), []);
+        for worker in &mut workers {
+            let mut told = Vec::new();
+            while let Ok(change) = worker.try_recv() {
+                told.push(match change {
+                    Change::Open { name, socket } => {
+                        format!("+{name} {}", socket.local_addr().unwrap())
+                    }
+                    Change::Close { name, address } => format!("-{name} {address}"),
+                });
+            }
+            let expected = [
+                format!("+a {one}"),
+                format!("+b {other}"),
+                format!("-b {other}"),
+            ];
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn one_that_moves_is_open_at_its_new_address_first() {
+        let (mut keeper, [mut worker, _]) = keeper();
+        let (old, new) = (free(), free());
+        keeper.keep(&[spec("a", old)]);
+        keeper.keep(&[spec("a", new)]);
+        let changes: Vec<Change> = std::iter::from_fn(|| worker.try_recv().ok()).collect();
+        assert!(matches!(
+            &changes[..],
+            [Change::Open { .. }, Change::Open { .. }, Change::Close { address, .. }]
+                if *address == old
+        ));
+        assert!(TcpStream::connect(new).is_ok());
+    }
+
+    #[test]
+    fn one_that_cannot_be_had_hinders_no_other_and_is_tried_again() {
+        let (mut keeper, _workers) = keeper();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let busy = spec("busy", taken.local_addr().unwrap());
+        let wanted = [busy, spec("free", free())];
+        let failed = keeper.keep(&wanted);
+        assert_eq!(failed[0].0, "busy");
+        assert!(
+            failed[0].1.contains("cannot listen on 127.0.0.1:"),
+            "{failed:?}"
+        );
+        assert!(TcpStream::connect(wanted[1].address).is_ok());
+        drop(taken);
+        assert_eq!(keeper.keep(&wanted), []);
+    }
+}

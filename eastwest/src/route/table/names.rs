@@ -1,0 +1,150 @@
+//! The routes of one listener, found as Envoy finds a filter chain: the most specific
+//! server name first, then the client's first protocol that a route of that name has,
+//! then one for any protocol. There is no way back to a less specific name
+//! (istio-eastwest.md §2.4).
+
+use std::{collections::HashMap, mem, sync::Arc};
+
+use super::Route;
+use crate::{passthrough::client_hello::Protocols, route::RouteSpec};
+
+/// The routes of a listener by server name.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    exact: HashMap<Arc<str>, Chains>,
+    /// By suffix with its dot, the longest first.
+    below: Vec<(Arc<str>, Chains)>,
+    any: Chains,
+}
+
+/// The routes of one name; nearly always one.
+#[derive(Debug, Default)]
+enum Chains {
+    #[default]
+    None,
+    One(Arc<Route>),
+    Many(Vec<Arc<Route>>),
+}
+
+/// What a look-up came to.
+#[derive(Debug)]
+pub(crate) enum Match<'a> {
+    /// A route of the client's name.
+    Found(&'a Arc<Route>),
+    /// A route for any name.
+    AnyName(&'a Arc<Route>),
+    /// The name has no route.
+    UnknownSni,
+    /// It has, but for other protocols.
+    UnknownAlpn,
+}
+
+impl Names {
+    pub(super) fn add(&mut self, route: Arc<Route>) {
+        self.chains(&route.spec().sni).add(route);
+    }
+
+    fn chains(&mut self, sni: &Arc<str>) -> &mut Chains {
+        let Some(suffix) = sni.strip_prefix('*') else {
+            return self.exact.entry(Arc::clone(sni)).or_default();
+        };
+        if suffix.is_empty() {
+            return &mut self.any;
+        }
+        let order = |(own, _): &(Arc<str>, Chains)| suffix.len().cmp(&own.len());
+        let found = self
+            .below
+            .binary_search_by(|own| order(own).then_with(|| (*own.0).cmp(suffix)));
+        let place = found.unwrap_or_else(|place| {
+            self.below.insert(place, (suffix.into(), Chains::None));
+            place
+        });
+        &mut self.below[place].1
+    }
+
+    /// The route with the spec's name and protocols.
+    pub(super) fn same(&self, spec: &RouteSpec) -> Option<&Arc<Route>> {
+        let chains = match spec.sni.strip_prefix('*') {
+            None => self.exact.get(&spec.sni)?,
+            Some("") => &self.any,
+            Some(suffix) => self.below.iter().find(|own| *own.0 == *suffix)?.1.some()?,
+        };
+        let mut routes = chains.as_slice().iter();
+        routes.find(|route| route.spec().alpn == spec.alpn)
+    }
+
+    pub(super) fn find(&self, sni: &str, offered: Protocols<'_>) -> Match<'_> {
+        let below = || {
+            let mut below = self.below.iter();
+            let (_, chains) = below.find(|own| is_below(sni, &own.0))?;
+            chains.some()
+        };
+        if let Some(chains) = self.exact.get(sni).or_else(below) {
+            return chains
+                .find(offered)
+                .map_or(Match::UnknownAlpn, Match::Found);
+        }
+        match (self.any.some(), self.any.find(offered)) {
+            (_, Some(route)) => Match::AnyName(route),
+            (Some(_), None) => Match::UnknownAlpn,
+            (None, None) => Match::UnknownSni,
+        }
+    }
+
+    pub(super) fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let below = self.below.iter().map(|(_, chains)| chains);
+        let all = self.exact.values().chain(below).chain([&self.any]);
+        all.flat_map(Chains::as_slice)
+    }
+}
+
+/// Whether at least one character comes before the suffix.
+fn is_below(sni: &str, suffix: &str) -> bool {
+    sni.len() > suffix.len() && sni.ends_with(suffix)
+}
+
+impl Chains {
+    fn add(&mut self, route: Arc<Route>) {
+        *self = match mem::take(self) {
+            Self::None => Self::One(route),
+            Self::One(own) if own.spec().alpn == route.spec().alpn => Self::One(route),
+            Self::One(own) => Self::Many(vec![own, route]),
+            Self::Many(mut all) => {
+                all.retain(|own| own.spec().alpn != route.spec().alpn);
+                all.push(route);
+                Self::Many(all)
+            }
+        };
+    }
+
+    fn as_slice(&self) -> &[Arc<Route>] {
+        match self {
+            Self::None => &[],
+            Self::One(route) => std::slice::from_ref(route),
+            Self::Many(all) => all,
+        }
+    }
+
+    fn some(&self) -> Option<&Self> {
+        (!self.as_slice().is_empty()).then_some(self)
+    }
+
+    /// One that is closed counts before all others that the client could have.
+    fn find(&self, offered: Protocols<'_>) -> Option<&Arc<Route>> {
+        let all = self.as_slice();
+        let named = |route: &&Arc<Route>, protocol: &[u8]| {
+            let own = route.spec().alpn.as_ref();
+            own.is_some_and(|own| own.iter().any(|own| own.as_bytes() == protocol))
+        };
+        let any = |route: &&Arc<Route>| route.spec().alpn.is_none();
+        let closed = all.iter().filter(|route| route.spec().closed);
+        let mut closed = closed
+            .filter(|route| any(route) || offered.iter().any(|protocol| named(route, protocol)));
+        if let Some(closed) = closed.next() {
+            return Some(closed);
+        }
+        let mut offered = offered.iter();
+        let by_protocol = offered.find_map(|p| all.iter().find(|route| named(route, p)));
+        by_protocol.or_else(|| all.iter().find(any))
+    }
+}
