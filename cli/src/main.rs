@@ -4,6 +4,7 @@
 //!                    main ── logging, process
 //!        ┌────────────┼────────────┐
 //!     eastwest    discovery      trust        one file per role: read, validate, run
+//!     proxy                                   the gateway, started as Istio starts its own
 //!        └──── config_file, admin ─┘
 //!                    demo                     all of them, on this machine
 //! ```
@@ -25,6 +26,8 @@ mod discovery;
 mod eastwest;
 mod logging;
 mod process;
+#[cfg(feature = "eastwest")]
+mod proxy;
 #[cfg(feature = "trust")]
 mod trust;
 
@@ -44,6 +47,9 @@ enum Command {
     /// Run the gateway at a network's edge; see eastwest/examples/eastwest.yaml.
     #[cfg(feature = "eastwest")]
     Eastwest(config_file::ConfigFile),
+    /// Run the gateway in a pod that Istio's injector made, in place of Istio's own proxy.
+    #[cfg(feature = "eastwest")]
+    Proxy(proxy::Args),
     /// Watch all member clusters and tell sidecars and gateways what they may see; see
     /// discovery/examples/discovery.yaml.
     #[cfg(feature = "discovery")]
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
     let outcome = match command {
         #[cfg(feature = "eastwest")]
         Command::Eastwest(file) => eastwest::run(&file),
+        #[cfg(feature = "eastwest")]
+        Command::Proxy(args) => proxy::run(&args),
         #[cfg(feature = "discovery")]
         Command::Discovery(file) => discovery::run(&file),
         #[cfg(feature = "demo")]

@@ -63,8 +63,8 @@ pub fn start_with(
     let count = workers(&config)?;
     descriptors::check(&config);
     let (tell, told): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
-    let mut listeners = Keeper::new(tell, &config.relay);
-    let address = open_mesh(&config, &mut listeners)?;
+    let listeners = Keeper::new(tell, &config.relay);
+    let address = open_mesh(&config, &listeners)?;
     let shared = Arc::new(Shared {
         table: ArcSwap::default(),
         meter: Meter::new(&config, count),
@@ -105,7 +105,7 @@ pub fn start_with(
 }
 
 /// Opens the mesh's own listener, unless the source says where to listen.
-fn open_mesh(config: &Validated, listeners: &mut Keeper) -> Result<SocketAddr, Error> {
+fn open_mesh(config: &Validated, listeners: &Keeper) -> Result<SocketAddr, Error> {
     let mesh = ListenerSpec {
         name: MESH.into(),
         address: config.listen.mesh,

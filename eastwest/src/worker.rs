@@ -93,6 +93,10 @@ pub(crate) fn run(
         let mut entrances = Entrances::default();
         let accepting = worker.accept(&mut entrances, &mut changes, &mut connections);
         cancel.run_until_cancelled(accepting).await;
+        // Clients may wait at a listener that this worker has not heard of yet.
+        while let Ok(change) = changes.try_recv() {
+            worker.change(&mut entrances, change, &mut connections);
+        }
         for entrance in entrances.into_all() {
             worker.take_backlog(entrance, &mut connections);
         }
@@ -147,17 +151,26 @@ impl Worker {
     ) {
         loop {
             tokio::select! {
-                Some(change) = changes.recv() => match entrances.change(change) {
-                    Ok(None) => {}
-                    Ok(Some(closed)) => self.take_backlog(closed, connections),
-                    Err(error) => tracing::error!(%error, "a listener is lost on one worker"),
-                },
+                Some(change) = changes.recv() => self.change(entrances, change, connections),
                 Some(ended) = connections.join_next() => report_failure(ended),
                 (listener, accepted) = entrances.accept() => match accepted {
                     Ok((client, peer)) => self.begin(connections, &listener, client, peer),
                     Err(error) => self.pause(&error).await,
                 },
             }
+        }
+    }
+
+    fn change(
+        self: &Rc<Self>,
+        entrances: &mut Entrances,
+        change: Change,
+        connections: &mut JoinSet<()>,
+    ) {
+        match entrances.change(change) {
+            Ok(None) => {}
+            Ok(Some(closed)) => self.take_backlog(closed, connections),
+            Err(error) => tracing::error!(%error, "a listener is lost on one worker"),
         }
     }
 

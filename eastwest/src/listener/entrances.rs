@@ -27,6 +27,9 @@ pub(crate) struct Entrance {
     pub(crate) socket: TcpListener,
 }
 
+/// A listener's name, and a client of it or why there is none.
+pub(crate) type Accepted = (Rc<str>, io::Result<(TcpStream, SocketAddr)>);
+
 impl Entrances {
     /// Opens or closes one; gives the closed one back, for those who wait at it.
     ///
@@ -50,14 +53,11 @@ impl Entrances {
     }
 
     /// The next client of any of them, with the listener's name.
-    pub(crate) async fn accept(&mut self) -> (Rc<str>, io::Result<(TcpStream, SocketAddr)>) {
+    pub(crate) async fn accept(&mut self) -> Accepted {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(Rc<str>, io::Result<(TcpStream, SocketAddr)>)> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Accepted> {
         let count = self.open.len();
         for step in 0..count {
             let place = (self.turn + step) % count;

@@ -45,8 +45,8 @@ impl Place {
         greet(&mut stream).await;
         let clusters: Vec<_> = routes.iter().map(|(name, _)| cluster(name)).collect();
         stream.tell(CLUSTER, &clusters).await;
-        stream.subscription().await;
         stream.tell(LISTENER, &[mesh()]).await;
+        stream.subscription().await;
         for (name, address) in routes {
             stream
                 .tell(ASSIGNMENT, &[assignment(name, &[*address])])
@@ -111,10 +111,10 @@ async fn what_the_control_plane_says_replaces_it_without_a_gap() {
     passes(&world, OTHER, &one).await;
     // A removal counts at once; what is not answered yet stays as it was.
     stream.tell(CLUSTER, &[cluster(SNI)]).await;
-    assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
-    is_refused(&world, OTHER, "unknown_sni").await;
     passes(&world, SNI, &one).await;
     stream.tell(LISTENER, &[mesh()]).await;
+    assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
+    is_refused(&world, OTHER, "unknown_sni").await;
     passes(&world, SNI, &one).await;
     assert_eq!(sync(&world)["remembered"], true);
     stream.tell(ASSIGNMENT, &[assignment(SNI, &[at_two])]).await;

@@ -143,8 +143,8 @@ pub(crate) async fn greet(stream: &mut Asked) {
 pub(crate) async fn tell_one_route(stream: &mut Asked, address: SocketAddr) {
     greet(stream).await;
     stream.tell(CLUSTER, &[cluster(SNI)]).await;
-    assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
     stream.tell(LISTENER, &[mesh()]).await;
+    assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
     stream
         .tell(ASSIGNMENT, &[assignment(SNI, &[address])])
         .await;
@@ -184,8 +184,8 @@ async fn routes_come_change_and_go() {
     is_refused(&world, SNI, "unknown_sni").await;
 
     stream.tell(CLUSTER, &[cluster(SNI)]).await;
-    assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
     stream.tell(LISTENER, &[mesh()]).await;
+    assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
     is_refused(&world, SNI, "no_endpoint").await;
     assert!(!world.status.ready());
     stream.tell(ASSIGNMENT, &[assignment(SNI, &[at_one])]).await;

@@ -73,8 +73,12 @@ fn an_istiod_that_comes_back_empty_is_not_believed_until_it_had_its_time() {
         follower.take(recording::empty(kind));
     }
     let serves = |picture: &Picture| -> Picture {
-        let serving = picture.iter().filter(|(_, endpoints)| !endpoints.is_empty());
-        serving.map(|(name, all)| (name.clone(), all.clone())).collect()
+        let serving = picture
+            .iter()
+            .filter(|(_, endpoints)| !endpoints.is_empty());
+        serving
+            .map(|(name, all)| (name.clone(), all.clone()))
+            .collect()
     };
     assert_eq!(follower.picture(), serves(&before));
     assert_eq!(follower.resources.listeners().len(), LISTENERS.len());
