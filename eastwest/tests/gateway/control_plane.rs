@@ -31,7 +31,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use crate::world::SOON;
 
@@ -49,6 +49,8 @@ pub(crate) struct ControlPlane {
 
 /// One stream of a gateway; dropped, it ends.
 pub(crate) struct Asked {
+    /// What the call said beside its requests.
+    pub(crate) metadata: MetadataMap,
     requests: UnboundedReceiver<DeltaDiscoveryRequest>,
     responses: UnboundedSender<Result<DeltaDiscoveryResponse, Status>>,
     nonce: Arc<AtomicU32>,
@@ -194,7 +196,7 @@ impl AggregatedDiscoveryService for Service {
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let (to_test, requests) = unbounded_channel();
         let (responses, from_test) = unbounded_channel();
-        let mut stream = request.into_inner();
+        let (metadata, _, mut stream) = request.into_parts();
         // Ends with the stream that it reads.
         tokio::spawn(async move {
             while let Ok(Some(request)) = stream.message().await {
@@ -204,6 +206,7 @@ impl AggregatedDiscoveryService for Service {
             }
         });
         let asked = Asked {
+            metadata,
             requests,
             responses,
             nonce: Arc::default(),

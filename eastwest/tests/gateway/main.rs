@@ -8,6 +8,7 @@
 mod carry;
 mod control_plane;
 mod end;
+mod istiod;
 mod pass;
 mod refuse;
 mod remember;
