@@ -3,12 +3,19 @@
 
 use std::{env, fs, path::PathBuf};
 
-use envoy_types::pb::{
-    envoy::{
-        config::core::v3::Node,
-        service::discovery::v3::{DeltaDiscoveryResponse, Resource},
+use envoy_types::{
+    pb::{
+        envoy::{
+            config::{
+                core::v3::Node,
+                listener::v3::{FilterChain, FilterChainMatch, Listener},
+            },
+            extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy::ClusterSpecifier},
+            service::discovery::v3::{DeltaDiscoveryResponse, Resource},
+        },
+        google::protobuf::Any,
     },
-    google::protobuf::Any,
+    util::pack_any,
 };
 use prost::Message;
 
@@ -18,7 +25,7 @@ use crate::{
         alpn, in_records, message, names, ours as verdict, rustls_hello,
     },
     sync::{
-        decode::tests::{assignment, cluster, endpoint, listener},
+        decode::tests::{address, assignment, cluster, endpoint, filter, listener},
         memory::{Edge, Memory},
         resources::Resources,
         session::{Kind, Session},
@@ -106,6 +113,30 @@ fn response(kind: Kind, resources: &[(&str, Vec<u8>)], removed: &[&str]) -> Vec<
     response.encode_length_delimited_to_vec()
 }
 
+/// A listener in istiod's shape, with a chain for a cluster and one for any name.
+fn chains() -> Vec<u8> {
+    let chain = |names: &[&str], to: &str| FilterChain {
+        filter_chain_match: Some(FilterChainMatch {
+            server_names: names.iter().map(|&name| name.to_owned()).collect(),
+            application_protocols: names.iter().map(|_| "istio".to_owned()).collect(),
+            ..Default::default()
+        }),
+        filters: vec![filter(pack_any(TcpProxy {
+            cluster_specifier: Some(ClusterSpecifier::Cluster(to.to_owned())),
+            ..Default::default()
+        }))],
+        ..Default::default()
+    };
+    let istiod = Listener {
+        name: "0.0.0.0_15443".to_owned(),
+        address: Some(address("0.0.0.0:15443")),
+        filter_chains: vec![chain(&["a"], "a"), chain(&[], "b")],
+        ..Default::default()
+    };
+    let bytes = istiod.encode_to_vec();
+    response(Kind::Listener, &[("0.0.0.0_15443", bytes)], &[])
+}
+
 #[test]
 fn seeds_of_resources_leave_as_many_routes_as_they_are_called() {
     let (a, b) = (cluster("a").encode_to_vec(), cluster("b").encode_to_vec());
@@ -121,11 +152,12 @@ fn seeds_of_resources_leave_as_many_routes_as_they_are_called() {
     let gone = response(Kind::Cluster, &[], &["b"]);
     let broken = response(Kind::Cluster, &[("a", vec![0xff])], &[]);
     let made = [
-        ("0_without_a_door", [both, one].concat()),
+        ("0_without_a_door", [both.clone(), one.clone()].concat()),
         ("0_door", door),
         ("2_told", told.clone()),
         ("2_with_a_broken_one", [told.clone(), broken].concat()),
         ("1_as_one_is_gone", [told, gone].concat()),
+        ("2_chains", [both.clone(), chains(), one.clone()].concat()),
     ];
     for (name, bytes) in seeds("xds_resources", &made) {
         let mut session = Session::new(Node::default());

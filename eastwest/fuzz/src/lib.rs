@@ -1,10 +1,12 @@
 //! What several targets do with what they were given.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use eastwest::{
     Config, Validated,
-    metrics::Meter,
     route::{
         Health, RouteSpec, Table,
         balance::{Dice, MAX_TRIED},
@@ -23,16 +25,16 @@ pub fn config() -> &'static Validated {
 /// Makes a table of these routes, and the next one from it; of every route endpoints are
 /// held as long as there is one to try: only usable ones, each once, all of them.
 pub fn serve(specs: &[Arc<RouteSpec>]) {
-    let meter = Meter::new(config(), 1);
-    let first = Table::default().next(specs.iter().cloned(), &meter);
-    let table = first.next(specs.iter().cloned(), &meter);
+    let first = Table::default().next(specs.iter().cloned());
+    let table = first.next(specs.iter().cloned());
+    let client = IpAddr::from([172, 31, 0, 22]);
     let mut dice = Dice::new(7);
     for route in table.routes() {
         let all = &route.spec().endpoints;
         let usable = all.iter().filter(|e| e.health == Health::Healthy).count();
         let mut tried = Vec::new();
         while tried.len() < MAX_TRIED
-            && let Some((place, held)) = route.hold(&tried, &mut dice)
+            && let Some((place, held)) = route.hold(&tried, client, &mut dice)
         {
             assert!(!tried.contains(&place), "tried twice");
             assert_eq!(all[place].health, Health::Healthy);

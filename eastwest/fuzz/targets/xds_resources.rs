@@ -11,7 +11,13 @@ use std::{
 use eastwest::{
     route::RouteSpec,
     sync::{
-        decode::{Unfit, assignment::Assignment, cluster::Cluster, listener::Listener},
+        decode::{
+            Unfit,
+            assignment::Assignment,
+            chain::Chain,
+            cluster::Cluster,
+            listener::{Doors, Listener},
+        },
         memory::{Edge, Memory},
         resources::Resources,
         session::{Kind, Session, Update},
@@ -27,7 +33,7 @@ use prost::Message;
 fuzz_target!(|bytes: &[u8]| {
     let mut session = Session::new(Node::default());
     for kind in Kind::ALL {
-        let _ = session.everything(kind);
+        let _ = session.everything(kind, []);
     }
     let (mut resources, mut stands) = (Resources::default(), Stands::default());
     let mut rest = bytes;
@@ -64,7 +70,7 @@ impl Stands {
         let wanted = before.wanted();
         for (name, bytes) in &update.resources {
             let asked = update.kind != Kind::Assignment || wanted.contains(name);
-            if asked && is_message(update.kind, bytes) {
+            if asked && is_message(update.kind, name, bytes) {
                 of_kind.insert(name.clone(), bytes.clone());
             }
         }
@@ -91,11 +97,20 @@ impl Stands {
     }
 }
 
-fn is_message(kind: Kind, bytes: &[u8]) -> bool {
+/// Whether it is taken: what is not is refused, and what was before stays.
+fn is_message(kind: Kind, name: &str, bytes: &[u8]) -> bool {
     let undecodable = |unfit: Option<Unfit>| matches!(unfit, Some(Unfit::Undecodable(_)));
     !undecodable(match kind {
+        // Not looked at before a chain leads to it.
+        Kind::Cluster if name.contains('|') => None,
         Kind::Cluster => Cluster::decode(bytes).err(),
-        Kind::Listener => Listener::decode(bytes).err(),
+        Kind::Listener => match Listener::decode(bytes) {
+            Ok(Listener {
+                doors: Doors::Chains(chains),
+                ..
+            }) => chains.iter().find_map(|chain| Chain::decode(chain).err()),
+            decoded => decoded.err(),
+        },
         Kind::Assignment => Assignment::decode(bytes).err(),
     })
 }
@@ -104,7 +119,8 @@ fn sorted(resources: &Resources) -> Vec<Arc<RouteSpec>> {
     let mut routes: Vec<Arc<RouteSpec>> = resources.routes().collect();
     routes.sort_by_cached_key(|route| format!("{route:?}"));
     for route in &routes {
-        assert!(!route.alpn.is_empty(), "a door for nobody, or for anybody");
+        let alpn = route.alpn.as_ref();
+        assert!(alpn.is_none_or(|alpn| !alpn.is_empty()), "a door for nobody");
         assert!(!route.sni.bytes().any(|b| b.is_ascii_uppercase()));
     }
     routes
@@ -113,7 +129,7 @@ fn sorted(resources: &Resources) -> Vec<Arc<RouteSpec>> {
 fn survive_a_restart(routes: Vec<Arc<RouteSpec>>) {
     let edge = Edge::of(config());
     let seen = UNIX_EPOCH + Duration::from_secs(1);
-    let memory = Memory::new(edge.clone(), seen, routes);
+    let memory = Memory::new(edge.clone(), seen, routes, Vec::new());
     let bytes = memory.encode().expect("bytes");
     assert_eq!(Memory::decode(&bytes, &edge), Ok(memory));
 }

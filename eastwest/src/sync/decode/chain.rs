@@ -4,7 +4,7 @@
 //! understood here, is a flaw: clients that the chain could match are closed then
 //! (istio-eastwest.md §8.1-8.3).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use envoy_types::pb::{
     envoy::{
@@ -119,7 +119,8 @@ fn names(of: &[String]) -> Vec<Arc<str>> {
         [] => vec!["*".into()],
         names => {
             let names = names.iter().map(|name| name.to_ascii_lowercase().into());
-            names.collect()
+            let once: BTreeSet<Arc<str>> = names.collect();
+            once.into_iter().collect()
         }
     }
 }

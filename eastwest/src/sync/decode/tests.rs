@@ -84,12 +84,6 @@ pub(crate) fn cluster(name: &str) -> ClusterMessage {
 
 /// An endpoint in discovery's shape.
 pub(crate) fn endpoint(address: &str) -> LbEndpoint {
-    let address: std::net::SocketAddr = address.parse().unwrap();
-    let socket = SocketAddress {
-        address: address.ip().to_string(),
-        port_specifier: Some(PortSpecifier::PortValue(address.port().into())),
-        ..Default::default()
-    };
     LbEndpoint {
         health_status: HealthStatus::Healthy.into(),
         metadata: metadata([
@@ -104,11 +98,21 @@ pub(crate) fn endpoint(address: &str) -> LbEndpoint {
         ]),
         load_balancing_weight: Some(UInt32Value { value: 1 }),
         host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
-            address: Some(Address {
-                address: Some(AddressKind::SocketAddress(socket)),
-            }),
+            address: Some(self::address(address)),
             ..Default::default()
         })),
+    }
+}
+
+pub(crate) fn address(of: &str) -> Address {
+    let of: std::net::SocketAddr = of.parse().unwrap();
+    let socket = SocketAddress {
+        address: of.ip().to_string(),
+        port_specifier: Some(PortSpecifier::PortValue(of.port().into())),
+        ..Default::default()
+    };
+    Address {
+        address: Some(AddressKind::SocketAddress(socket)),
     }
 }
 
@@ -123,7 +127,7 @@ pub(crate) fn assignment(name: &str, endpoints: Vec<LbEndpoint>) -> ClusterLoadA
     }
 }
 
-fn filter(any: Any) -> Filter {
+pub(crate) fn filter(any: Any) -> Filter {
     Filter {
         name: "any name".to_owned(),
         config_type: Some(ConfigType::TypedConfig(any)),
