@@ -27,6 +27,7 @@ use crate::{
     sync::{
         decode::tests::{address, assignment, cluster, endpoint, filter, listener},
         memory::{Edge, Memory},
+        message::Response as Received,
         resources::Resources,
         session::{Kind, Session},
         static_routes,
@@ -165,7 +166,7 @@ fn seeds_of_resources_leave_as_many_routes_as_they_are_called() {
             let _ = session.everything(kind, []);
         }
         let (mut resources, mut rest) = (Resources::default(), &bytes[..]);
-        while let Ok(response) = DeltaDiscoveryResponse::decode_length_delimited(&mut rest) {
+        while let Ok(response) = Received::decode_length_delimited(&mut rest) {
             resources.apply(session.receive(response).unwrap().1);
         }
         let routes = resources.routes().count().to_string();

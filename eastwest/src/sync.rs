@@ -13,6 +13,7 @@ pub mod decode;
 pub(crate) mod file;
 pub(crate) mod keep;
 pub mod memory;
+pub mod message;
 pub mod node;
 pub mod resources;
 pub mod session;

@@ -19,14 +19,13 @@ use eastwest::{
             listener::{Doors, Listener},
         },
         memory::{Edge, Memory},
+        message::Response,
         resources::Resources,
         session::{Kind, Session, Update},
     },
 };
 use eastwest_fuzz::{config, serve};
-use envoy_types::pb::envoy::{
-    config::core::v3::Node, service::discovery::v3::DeltaDiscoveryResponse,
-};
+use envoy_types::pb::envoy::config::core::v3::Node;
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 
@@ -37,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let (mut resources, mut stands) = (Resources::default(), Stands::default());
     let mut rest = bytes;
-    while let Ok(response) = DeltaDiscoveryResponse::decode_length_delimited(&mut rest) {
+    while let Ok(response) = Response::decode_length_delimited(&mut rest) {
         let Ok((_, update)) = session.receive(response) else {
             continue;
         };
@@ -69,9 +68,9 @@ impl Stands {
         }
         let wanted = before.wanted();
         for (name, bytes) in &update.resources {
-            let asked = update.kind != Kind::Assignment || wanted.contains(name);
+            let asked = update.kind != Kind::Assignment || wanted.contains(&**name);
             if asked && is_message(update.kind, name, bytes) {
-                of_kind.insert(name.clone(), bytes.clone());
+                of_kind.insert(name.clone(), bytes.to_vec());
             }
         }
     }
@@ -80,7 +79,7 @@ impl Stands {
     fn forget(&mut self, now: &Resources) {
         let wanted = now.wanted();
         let assignments = self.0.entry(Kind::Assignment).or_default();
-        assignments.retain(|name, _| wanted.contains(name));
+        assignments.retain(|name, _| wanted.contains(&**name));
     }
 
     fn said_at_once(self) -> Resources {
@@ -88,7 +87,7 @@ impl Stands {
         for (kind, of_kind) in self.0 {
             resources.apply(Update {
                 kind,
-                resources: of_kind.into_iter().collect(),
+                resources: of_kind.into_iter().map(|(n, b)| (n, b.into())).collect(),
                 removed: Vec::new(),
                 whole: kind != Kind::Assignment,
             });

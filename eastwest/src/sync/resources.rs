@@ -11,21 +11,17 @@ mod compose;
 mod remembered;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use self::{
-    chains::{Chains, Entry, Id},
+    chains::{Chains, Id},
     collection::Collection,
-    compose::flaw,
     remembered::{Remembered, Said, serves},
 };
 use super::{
-    decode::{
-        assignment::{Assignment, Endpoint},
-        cluster::Cluster,
-    },
+    decode::{assignment::Assignment, cluster::Cluster},
     session::{Kind, Update},
 };
 use crate::{listener::ListenerSpec, route::RouteSpec};
@@ -38,6 +34,10 @@ pub struct Resources {
     chains: Chains,
     assignments: Collection<Assignment>,
     routes: HashMap<Id, Vec<Arc<RouteSpec>>>,
+    /// What of a chain has no effect.
+    remarks: HashMap<Id, Vec<Remark>>,
+    /// Assignments of the clusters that a chain leads to.
+    wanted: HashSet<Arc<str>>,
     remembered: Remembered,
     /// Whether a stream is believed only once it is settled.
     doubt: bool,
@@ -48,11 +48,16 @@ pub struct Resources {
 /// The number of a stream.
 type Stream = u32;
 
+/// The name of a resource, or a part of it, that has no effect, and why.
+type Remark = ((Kind, String), String);
+
 /// What an [`Update`] came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Whether any route changed.
     pub changed: bool,
+    /// Whether other assignments are wanted.
+    pub asks: bool,
     /// Resources that could not be decoded, to be named in a NACK.
     pub refused: Vec<(String, String)>,
 }
@@ -65,6 +70,8 @@ impl Default for Resources {
             chains: Chains::default(),
             assignments: Collection::new(Assignment::decode),
             routes: HashMap::new(),
+            remarks: HashMap::new(),
+            wanted: HashSet::new(),
             remembered: Remembered::default(),
             doubt: false,
             listeners: BTreeMap::new(),
@@ -123,54 +130,63 @@ impl Resources {
 
     fn take(&mut self, mut update: Update) -> Applied {
         let stream = self.stream;
-        match update.kind {
+        let (ids, refused, moved) = match update.kind {
             Kind::Cluster => {
                 let touched = self.clusters.apply(update, stream, is_plain);
                 let mut ids = self.chains.follow(&touched.names, &self.clusters);
                 let users = touched.names.iter().map(|name| self.chains.users(name));
                 ids.extend(users.flatten());
-                self.forget_assignments();
-                Applied {
-                    changed: self.remake(ids),
-                    refused: touched.refused,
-                }
+                let moved = !ids.is_empty();
+                (ids, touched.refused, moved)
             }
             Kind::Assignment => {
                 // The answer to a question that was taken back may still come.
-                update.resources.retain(|(name, _)| self.is_wanted(name));
+                let wanted = &self.wanted;
+                update
+                    .resources
+                    .retain(|(name, _)| wanted.contains(&**name));
                 let touched = self.assignments.apply(update, stream, |_| false);
-                let ids = self.leading_to(&touched.names);
-                Applied {
-                    changed: self.remake(ids),
-                    refused: touched.refused,
-                }
+                (self.leading_to(&touched.names), touched.refused, false)
             }
             Kind::Listener => {
                 let touched = self.chains.apply(update, stream, &self.clusters);
                 let told = self.chains.listeners().cloned();
                 let told = told.map(|spec| (Arc::clone(&spec.name), spec));
                 self.listeners.extend(told);
-                self.forget_assignments();
-                Applied {
-                    changed: self.remake(touched.changed),
-                    refused: touched.refused,
-                }
+                let moved = !touched.changed.is_empty();
+                (touched.changed, touched.refused, moved)
             }
+        };
+        let asks = moved && self.want();
+        Applied {
+            changed: self.remake(ids),
+            asks,
+            refused,
         }
+    }
+
+    /// Finds out which assignments are wanted, and forgets all others: nobody says that one
+    /// is gone, it goes with the last cluster that has it. Says whether they are others now.
+    fn want(&mut self) -> bool {
+        let used = self.chains.used();
+        let used = used.filter_map(|name| Some((name, self.clusters.good(name)?)));
+        let wanted = used.map(|(name, cluster)| match *cluster.assignment == **name {
+            true => Arc::clone(name),
+            false => cluster.assignment.as_str().into(),
+        });
+        let wanted: HashSet<Arc<str>> = wanted.collect();
+        let others = wanted != self.wanted;
+        if others {
+            self.assignments.retain(|name| wanted.contains(name));
+            self.wanted = wanted;
+        }
+        others
     }
 
     /// The assignments to ask for: those of the clusters that a chain leads to.
     #[must_use]
-    pub fn wanted(&self) -> BTreeSet<String> {
-        let used = self.chains.used();
-        let used = used.filter_map(|name| self.clusters.good(name));
-        used.map(|cluster| cluster.assignment.clone()).collect()
-    }
-
-    fn is_wanted(&self, assignment: &str) -> bool {
-        let own = self.clusters.good(assignment);
-        let own = own.is_some_and(|cluster| cluster.assignment == assignment);
-        own && !self.chains.users(assignment).is_empty() || self.wanted().contains(assignment)
+    pub fn wanted(&self) -> &HashSet<Arc<str>> {
+        &self.wanted
     }
 
     /// The routes, complete.
@@ -204,57 +220,25 @@ impl Resources {
     /// Whether every question was answered at least once.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let mut wanted = self.wanted().into_iter();
+        let mut wanted = self.wanted.iter();
         self.clusters.is_heard()
             && self.chains.is_heard()
-            && wanted.all(|name| self.assignments.contains(&name))
+            && wanted.all(|name| self.assignments.contains(name))
     }
 
     /// What is kept but has no effect, with the reason.
-    pub fn quarantined(&self) -> impl Iterator<Item = ((Kind, String), String)> {
-        // istiod sends more clusters than a gateway needs.
-        let counts = |name: &str| self.chains.any_cluster() || !self.chains.users(name).is_empty();
-        let clusters = self.clusters.decoded();
-        let clusters = clusters.filter(move |(name, _)| counts(name));
-        let clusters = clusters.filter_map(|(name, value)| {
-            let why = value.err()?.to_string();
-            Some(((Kind::Cluster, name.to_string()), why))
-        });
+    pub fn quarantined(&self) -> impl Iterator<Item = Remark> {
         let listeners = self.chains.unfit();
         let listeners =
             listeners.map(|(name, why)| ((Kind::Listener, name.to_string()), why.to_string()));
-        let chains = self.chains.entries().filter_map(|entry| {
-            let why = flaw(entry, &self.clusters)?;
-            let names = entry.chain.names.join(" ");
-            Some(((Kind::Listener, format!("{} {names}", entry.listener)), why))
+        // Only where every cluster is a route: istiod sends more than a gateway needs.
+        let clusters = self.clusters.names().filter(|_| self.chains.any_cluster());
+        let clusters = clusters.filter_map(|name| {
+            let why = self.clusters.get(name)?.err()?.to_string();
+            Some(((Kind::Cluster, name.to_string()), why))
         });
-        let left_out = self.assignments.decoded().filter_map(|(name, value)| {
-            let left_out = value.ok()?.left_out;
-            let why = format!("{left_out} endpoints without an IP address or a weight");
-            (left_out > 0).then(|| ((Kind::Assignment, name.to_string()), why))
-        });
-        clusters
-            .chain(listeners)
-            .chain(chains)
-            .chain(left_out)
-            .chain(self.unusable())
-    }
-
-    /// Endpoints that no chain may use, because they speak otherwise than it would need.
-    fn unusable(&self) -> impl Iterator<Item = ((Kind, String), String)> {
-        self.chains.used().filter_map(|name| {
-            let cluster = self.clusters.good(name)?;
-            let all = &self.assignments.good(&cluster.assignment)?.endpoints;
-            let users = self.chains.users(name).iter();
-            let entries: Vec<&Entry> = users.filter_map(|id| self.chains.entry(*id)).collect();
-            let nobody_may = |endpoint: &&Endpoint| {
-                let mut meshes = entries.iter().map(|entry| entry.chain.alpn.is_some());
-                !meshes.any(|mesh| compose::may_use(endpoint, cluster, mesh))
-            };
-            let left_out = all.iter().filter(nobody_may).count();
-            let why = format!("{left_out} endpoints whose tlsMode its chains may not use");
-            (left_out > 0).then(|| ((Kind::Assignment, cluster.assignment.clone()), why))
-        })
+        let of_chains = self.remarks.values().flatten().cloned();
+        listeners.chain(clusters).chain(of_chains)
     }
 
     /// Drops the remembered routes of which the control plane has said all; says whether
@@ -300,9 +284,15 @@ impl Resources {
     fn remake(&mut self, ids: impl IntoIterator<Item = Id>) -> bool {
         let mut changed = false;
         for id in ids {
-            let next = self.chains.entry(id).map_or_else(Vec::new, |entry| {
-                compose::routes(entry, &self.clusters, &self.assignments)
-            });
+            let (clusters, assignments) = (&self.clusters, &self.assignments);
+            let entry = self.chains.entry(id);
+            let remarks = entry.map(|entry| compose::remarks(entry, clusters, assignments));
+            match remarks.filter(|remarks| !remarks.is_empty()) {
+                Some(remarks) => self.remarks.insert(id, remarks),
+                None => self.remarks.remove(&id),
+            };
+            let next = entry.map(|entry| compose::routes(entry, clusters, assignments));
+            let next = next.unwrap_or_default();
             let now = self.routes.get(&id).map_or(&[][..], Vec::as_slice);
             if now.iter().map(AsRef::as_ref).eq(&next) {
                 continue;
@@ -335,12 +325,6 @@ impl Resources {
             cluster.is_some_and(|cluster| named.contains(&*cluster.assignment))
         });
         used.flat_map(users).collect()
-    }
-
-    /// Nobody says that an assignment is gone: it goes with the last cluster that has it.
-    fn forget_assignments(&mut self) {
-        let wanted = self.wanted();
-        self.assignments.retain(|name| wanted.contains(name));
     }
 }
 

@@ -7,16 +7,19 @@
 //! Subscriptions go in requests of their own, without a nonce, because a request with an
 //! old nonce is thrown away whole.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use envoy_types::pb::{
-    envoy::{
-        config::core::v3::Node,
-        service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
-    },
+    envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryRequest},
     google::rpc::Status,
 };
 use serde::Serialize;
+
+use super::message::{Resource, Response};
 
 /// The types of resources that a gateway asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -40,7 +43,7 @@ pub struct Session {
     /// Kinds that were answered on this stream.
     answered: BTreeSet<Kind>,
     /// Assignments subscribed by name.
-    names: BTreeSet<String>,
+    names: HashSet<Arc<str>>,
 }
 
 /// The right to answer one response, once.
@@ -58,7 +61,7 @@ pub struct Update {
     /// The type of all its resources.
     pub kind: Kind,
     /// New and changed resources: name and bytes.
-    pub resources: Vec<(String, Vec<u8>)>,
+    pub resources: Vec<(String, Bytes)>,
     /// Names that are gone.
     pub removed: Vec<String>,
     /// Whether this is the whole set: the first response to a wildcard on a stream. What
@@ -110,7 +113,7 @@ impl Session {
             node: Some(node),
             subscribed: BTreeSet::new(),
             answered: BTreeSet::new(),
-            names: BTreeSet::new(),
+            names: HashSet::new(),
         }
     }
 
@@ -138,16 +141,20 @@ impl Session {
 
     /// Asks for exactly these assignments, in as many requests as that takes: none when it
     /// is so already. A request without names would ask for all, so it is never made.
-    pub fn assignments(&mut self, wanted: BTreeSet<String>) -> Vec<DeltaDiscoveryRequest> {
-        let subscribe: Vec<String> = wanted.difference(&self.names).cloned().collect();
-        let unsubscribe: Vec<String> = self.names.difference(&wanted).cloned().collect();
-        self.names = wanted;
+    pub fn assignments(&mut self, wanted: &HashSet<Arc<str>>) -> Vec<DeltaDiscoveryRequest> {
+        let names = |all: Vec<&Arc<str>>| -> Vec<String> {
+            all.into_iter().map(ToString::to_string).collect()
+        };
+        let subscribe = names(wanted.difference(&self.names).collect());
+        let unsubscribe = names(self.names.difference(wanted).collect());
         let subscribe = subscribe.chunks(MOST_NAMES).map(|names| (names, &[][..]));
         let unsubscribe = unsubscribe.chunks(MOST_NAMES).map(|names| (&[][..], names));
         let parts: Vec<_> = subscribe.chain(unsubscribe).collect();
-        if !parts.is_empty() {
-            self.subscribed.insert(Kind::Assignment);
+        if parts.is_empty() {
+            return Vec::new();
         }
+        self.names.clone_from(wanted);
+        self.subscribed.insert(Kind::Assignment);
         let request = |(more, fewer): (&[String], &[String])| {
             self.request(Kind::Assignment, more.to_vec(), fewer.to_vec())
         };
@@ -158,10 +165,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Unasked`], when its type has no subscription on this stream.
-    pub fn receive(
-        &mut self,
-        response: DeltaDiscoveryResponse,
-    ) -> Result<(Answer<'_>, Update), Unasked> {
+    pub fn receive(&mut self, response: Response) -> Result<(Answer<'_>, Update), Unasked> {
         let kind = Kind::of(&response.type_url).filter(|kind| self.subscribed.contains(kind));
         let Some(kind) = kind.filter(|_| !response.nonce.is_empty()) else {
             return Err(Unasked(response.type_url));
@@ -224,7 +228,7 @@ impl Answer<'_> {
 }
 
 /// A resource without a body only renews a lease that we do not keep.
-fn body(resource: Resource) -> Option<(String, Vec<u8>)> {
+fn body(resource: Resource) -> Option<(String, Bytes)> {
     Some((resource.name, resource.resource?.value))
 }
 
@@ -239,16 +243,16 @@ mod tests {
 
     use super::*;
 
-    fn response(kind: Kind, nonce: &str) -> DeltaDiscoveryResponse {
-        DeltaDiscoveryResponse {
+    fn response(kind: Kind, nonce: &str) -> Response {
+        Response {
             type_url: kind.url().to_owned(),
             nonce: nonce.to_owned(),
             ..Default::default()
         }
     }
 
-    fn names(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
+    fn names(names: &[&str]) -> HashSet<Arc<str>> {
+        names.iter().map(|&name| name.into()).collect()
     }
 
     #[test]
@@ -303,7 +307,7 @@ mod tests {
     fn only_the_first_response_to_a_wildcard_is_the_whole_set() {
         let mut session = Session::new(Node::default());
         let _ = session.everything(Kind::Cluster, []);
-        let _ = session.assignments(names(&["a"]));
+        let _ = session.assignments(&names(&["a"]));
         let whole = |session: &mut Session, kind| {
             let (_, update) = session.receive(response(kind, "n")).unwrap();
             update.whole
@@ -316,11 +320,13 @@ mod tests {
     #[test]
     fn assignments_are_asked_for_by_difference_and_never_without_names() {
         let mut session = Session::new(Node::default());
-        assert_eq!(session.assignments(names(&[])), []);
-        let first = session.assignments(names(&["a", "b"]));
-        assert_eq!(first[0].resource_names_subscribe, ["a", "b"]);
-        assert_eq!(session.assignments(names(&["a", "b"])), []);
-        let second = session.assignments(names(&["b", "c"]));
+        assert_eq!(session.assignments(&names(&[])), []);
+        let first = session.assignments(&names(&["a", "b"]));
+        let mut asked = first[0].resource_names_subscribe.clone();
+        asked.sort();
+        assert_eq!(asked, ["a", "b"]);
+        assert_eq!(session.assignments(&names(&["a", "b"])), []);
+        let second = session.assignments(&names(&["b", "c"]));
         assert_eq!(second[0].resource_names_subscribe, ["c"]);
         assert_eq!(second[1].resource_names_unsubscribe, ["a"]);
         assert!(
@@ -334,14 +340,16 @@ mod tests {
     fn no_request_is_longer_than_an_istiod_takes() {
         let mut session = Session::new(Node::default());
         let name = |i: usize| format!("{i:0>253}");
-        let all: BTreeSet<String> = (0..3 * MOST_NAMES).map(name).collect();
-        let requests = session.assignments(all.clone());
+        let all: HashSet<Arc<str>> = (0..3 * MOST_NAMES).map(|i| name(i).into()).collect();
+        let requests = session.assignments(&all);
         assert_eq!(requests.len(), 3);
         let longest = requests.iter().map(Message::encoded_len).max().unwrap();
         assert!(longest < 4 << 20, "{longest}");
         let few = session.everything(Kind::Cluster, ["a".to_owned()]).unwrap();
         assert_eq!(few.initial_resource_versions["a"], "");
-        let many = session.everything(Kind::Listener, all).unwrap();
+        let many = session
+            .everything(Kind::Listener, all.iter().map(ToString::to_string))
+            .unwrap();
         assert!(many.initial_resource_versions.is_empty());
     }
 }

@@ -7,22 +7,23 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
-    aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as Client,
-};
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use tokio::{
     sync::mpsc::{UnboundedSender, unbounded_channel},
     time::sleep,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Extensions, Request, Status};
+use tonic::{
+    Extensions, Request, Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery,
+};
+use tonic_prost::ProstCodec;
 
 use super::{
     Publisher,
     backoff::Backoff,
     connect::{Connection, Connector, ControlPlane},
+    message::Response,
     node::node,
     resources::{Applied, Resources},
     session::{Kind, Session},
@@ -66,6 +67,8 @@ struct Subscriber<'a> {
 /// One stream.
 struct Asked {
     session: Session,
+    /// Whether assignments that were wanted before it are not asked for yet.
+    behind: bool,
     /// Bounded by the responses that are answered one by one.
     requests: UnboundedSender<DeltaDiscoveryRequest>,
 }
@@ -76,17 +79,16 @@ impl Subscriber<'_> {
         let (requests, sent) = unbounded_channel();
         let mut asked = Asked {
             session: Session::new(node(self.publisher.config())),
+            behind: true,
             requests,
         };
         for kind in [Kind::Cluster, Kind::Listener] {
             let request = asked.session.everything(kind, self.resources.names(kind));
             asked.send(request);
         }
-        let mut client = Client::new(connection.channel).max_decoding_message_size(usize::MAX);
         let sent = UnboundedReceiverStream::new(sent);
-        let request = Request::from_parts(connection.metadata, Extensions::new(), sent);
-        let mut responses = match client.delta_aggregated_resources(request).await {
-            Ok(response) => response.into_inner(),
+        let mut responses = match call(connection, sent).await {
+            Ok(responses) => responses,
             Err(status) => return reason(&status),
         };
         self.publisher.board.lock().connections += 1;
@@ -139,7 +141,7 @@ impl Subscriber<'_> {
     }
 
     /// Takes one response in: applies, answers, asks for what follows from it, publishes.
-    fn take(&mut self, response: DeltaDiscoveryResponse, asked: &mut Asked) {
+    fn take(&mut self, response: Response, asked: &mut Asked) {
         let (answer, update) = match asked.session.receive(response) {
             Ok(received) => received,
             Err(unasked) => {
@@ -160,7 +162,8 @@ impl Subscriber<'_> {
             refused => answer.nack(list(refused)),
         };
         asked.send(Some(answer));
-        if kind != Kind::Assignment {
+        if applied.asks || kind != Kind::Assignment && asked.behind {
+            asked.behind = false;
             let next = asked.session.assignments(self.resources.wanted());
             next.into_iter()
                 .for_each(|request| asked.send(Some(request)));
@@ -200,10 +203,9 @@ impl Subscriber<'_> {
 impl Subscriber<'_> {
     /// Says which routes are known from before this stream only.
     fn tell_memory(&self) {
-        let complete = self.resources.is_complete();
         let mut standing = self.publisher.board.lock();
         let before = (standing.complete, standing.remembered, standing.held);
-        standing.complete = standing.complete || complete;
+        standing.complete = standing.complete || self.resources.is_complete();
         if !self.resources.is_remembering() {
             standing.remembered = None;
         }
@@ -223,6 +225,23 @@ impl Asked {
         }
     }
 }
+
+/// Opens a delta stream whose responses are read by their skeleton only ([`Response`]).
+async fn call(
+    connection: Connection,
+    requests: UnboundedReceiverStream<DeltaDiscoveryRequest>,
+) -> Result<Streaming<Response>, Status> {
+    let mut grpc = Grpc::new(connection.channel).max_decoding_message_size(usize::MAX);
+    let unready = |error: tonic::transport::Error| Status::unavailable(error.to_string());
+    grpc.ready().await.map_err(unready)?;
+    let request = Request::from_parts(connection.metadata, Extensions::new(), requests);
+    let codec = ProstCodec::default();
+    let answered = grpc.streaming(request, PathAndQuery::from_static(METHOD), codec);
+    Ok(answered.await?.into_inner())
+}
+
+const METHOD: &str =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 fn list(refused: &[(String, String)]) -> String {
     let each = refused.iter().map(|(name, why)| format!("{name}: {why}"));

@@ -90,7 +90,9 @@ fn gateway(plane: &ControlPlane, more: &str, settings: &str) -> World {
 
 /// Says listeners, and gives the refusal, if any.
 async fn listen(stream: &mut Asked, listeners: &[(String, Listener)]) -> Option<String> {
-    let bytes = listeners.iter().map(|(name, l)| (name.as_str(), l.encode_to_vec()));
+    let bytes = listeners
+        .iter()
+        .map(|(name, l)| (name.as_str(), l.encode_to_vec()));
     let bytes: Vec<_> = bytes.collect();
     let answer = stream.say(LISTENER, &bytes, &[]).await;
     answer.error_detail.map(|status| status.message)
@@ -102,7 +104,9 @@ async fn tell(stream: &mut Asked, at: SocketAddr, endpoint: SocketAddr) {
     let mesh = listener(at, vec![mesh_chain(SNI)]);
     assert_eq!(listen(stream, &[mesh]).await, None);
     assert_eq!(stream.subscription().await, (vec![SNI.to_owned()], vec![]));
-    stream.tell(ASSIGNMENT, &[assignment(SNI, &[endpoint])]).await;
+    stream
+        .tell(ASSIGNMENT, &[assignment(SNI, &[endpoint])])
+        .await;
 }
 
 async fn connect(at: SocketAddr, hello: &[u8]) -> TcpStream {
@@ -143,11 +147,16 @@ async fn it_listens_where_the_istiod_says_and_asks_only_for_what_a_chain_uses() 
     assert_eq!(listen(&mut stream, &[moved]).await, None);
     stream.say(LISTENER, &[], &[&listener(at, vec![]).0]).await;
     reaches(other, &hello(SNI), &backend).await;
-    eventually("the old port is closed", || std::net::TcpStream::connect(at).is_err()).await;
+    eventually("the old port is closed", || {
+        std::net::TcpStream::connect(at).is_err()
+    })
+    .await;
     server.write_all(b"on").await.unwrap();
     let mut answer = [0; 2];
     let mut open = open;
-    tokio::io::AsyncReadExt::read_exact(&mut open, &mut answer).await.unwrap();
+    tokio::io::AsyncReadExt::read_exact(&mut open, &mut answer)
+        .await
+        .unwrap();
     assert_eq!(&answer, b"on");
 }
 
@@ -163,9 +172,14 @@ async fn a_chain_for_any_name_carries_only_the_names_of_the_own_list() {
     let any = listener(at, vec![chain(&[], &[], PLAIN)]);
     assert_eq!(listen(&mut stream, &[any]).await, None);
     stream.subscription().await;
-    stream.tell(ASSIGNMENT, &[assignment(PLAIN, &[endpoint])]).await;
+    stream
+        .tell(ASSIGNMENT, &[assignment(PLAIN, &[endpoint])])
+        .await;
 
-    for name in ["istiod.istio-system.svc", "istiod-1-30.istio-system.svc.cluster.local"] {
+    for name in [
+        "istiod.istio-system.svc",
+        "istiod-1-30.istio-system.svc.cluster.local",
+    ] {
         reaches(at, &hello_with(Some(name), &[b"h2"]), &backend).await;
         reaches(at, &hello_with(Some(name), &[]), &backend).await;
     }
@@ -190,10 +204,15 @@ async fn a_port_that_is_taken_is_named_in_a_nack_and_hinders_no_other() {
         listener(at, vec![mesh_chain(SNI)]),
     ];
     let refusal = listen(&mut stream, &both).await.unwrap();
-    assert!(refusal.contains(&format!("cannot listen on {taken}")), "{refusal}");
+    assert!(
+        refusal.contains(&format!("cannot listen on {taken}")),
+        "{refusal}"
+    );
     assert!(!refusal.contains(&at.to_string()), "{refusal}");
     stream.subscription().await;
-    stream.tell(ASSIGNMENT, &[assignment(SNI, &[endpoint])]).await;
+    stream
+        .tell(ASSIGNMENT, &[assignment(SNI, &[endpoint])])
+        .await;
     reaches(at, &hello(SNI), &backend).await;
 }
 
@@ -214,10 +233,16 @@ async fn an_access_rule_closes_its_chain_and_no_other() {
     is_closed(&world, at, &hello(other), "quarantined").await;
     reaches(at, &hello(SNI), &backend).await;
     let quarantine = world.status.debug("quarantine").unwrap();
-    let shown = quarantine["quarantine"][0]["name"].as_str().unwrap().to_owned();
+    let shown = quarantine["quarantine"][0]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(shown.ends_with(other), "{quarantine}");
     let flagged = ["response_flags=\"NR\""];
-    assert_eq!(world.metric("istio_tcp_connections_closed_total", &flagged), 1.0);
+    assert_eq!(
+        world.metric("istio_tcp_connections_closed_total", &flagged),
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -241,7 +266,10 @@ async fn an_istiod_that_comes_back_with_nothing_is_believed_after_its_time() {
     assert_eq!(listen(&mut stream, &[]).await, None);
     reaches(at, &hello(SNI), &backend).await;
     assert_eq!(world.status.debug("sync").unwrap()["held"], 1);
-    eventually("it is believed", || std::net::TcpStream::connect(at).is_err()).await;
+    eventually("it is believed", || {
+        std::net::TcpStream::connect(at).is_err()
+    })
+    .await;
     assert_eq!(world.status.debug("sync").unwrap()["held"], 0);
 }
 
@@ -250,7 +278,10 @@ async fn a_restart_without_its_istiod_listens_and_serves_at_once() {
     let (backend, endpoint) = endpoint().await;
     let at = nobody().await;
     let directory = tempdir().unwrap();
-    let state = format!("state: {{ directory: {}, every: 20ms }}\n", directory.path().display());
+    let state = format!(
+        "state: {{ directory: {}, every: 20ms }}\n",
+        directory.path().display()
+    );
     let mut plane = ControlPlane::start(None).await;
     let world = gateway(&plane, "", &state);
     let mut stream = plane.stream().await;
@@ -295,7 +326,10 @@ async fn token_and_root_are_read_for_every_connection() {
     let directory = tempdir().unwrap();
     let (pem, server) = named_server("istiod.istio-system.svc");
     let mut plane = ControlPlane::start(Some(server)).await;
-    let (token, root) = (directory.path().join("token"), directory.path().join("root.pem"));
+    let (token, root) = (
+        directory.path().join("token"),
+        directory.path().join("root.pem"),
+    );
     let source = format!(
         "source: {{ istiod: {{ address: \"{}\", serverName: istiod.istio-system.svc, token: {}, \
          root: {}, headers: {{ X-Tenant: a }} }} }}\n",
@@ -305,20 +339,35 @@ async fn token_and_root_are_read_for_every_connection() {
     );
     let world = World::start(tempdir().unwrap(), &source);
     let error = || world.status.debug("sync").unwrap()["lastError"].to_string();
-    eventually("the root is missed", || error().contains("source.istiod.root")).await;
+    eventually("the root is missed", || {
+        error().contains("source.istiod.root")
+    })
+    .await;
     fs::write(&root, pem).unwrap();
-    eventually("the token is missed", || error().contains("source.istiod.token")).await;
+    eventually("the token is missed", || {
+        error().contains("source.istiod.token")
+    })
+    .await;
     fs::write(&token, "first\n").unwrap();
     let stream = plane.stream().await;
     let said = |stream: &Asked, key: &str| {
-        stream.metadata.get(key).unwrap().to_str().unwrap().to_owned()
+        stream
+            .metadata
+            .get(key)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(said(&stream, "authorization"), "Bearer first");
     assert_eq!(said(&stream, "clusterid"), "c1");
     assert_eq!(said(&stream, "x-tenant"), "a");
     fs::write(&token, "second").unwrap();
     drop(stream);
-    assert_eq!(said(&plane.stream().await, "authorization"), "Bearer second");
+    assert_eq!(
+        said(&plane.stream().await, "authorization"),
+        "Bearer second"
+    );
     // An istiod of another root is not spoken to.
     fs::write(&root, named_server("istiod.istio-system.svc").0).unwrap();
     eventually("it is not believed", || error().contains("certificate")).await;

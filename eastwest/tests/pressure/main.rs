@@ -11,9 +11,13 @@
 
 mod budget;
 mod bulk;
+#[path = "../gateway/control_plane.rs"]
+#[expect(dead_code, reason = "not all that tests of the gateway need of it")]
+mod control_plane;
 mod descriptors;
 mod hostile;
 mod instructions;
+mod istiod;
 mod kernel;
 mod limits;
 mod load;
@@ -63,6 +67,7 @@ fn test() -> ExitCode {
         starved::trials(),
         budget::trials(),
         instructions::trials(),
+        istiod::trials(),
     ];
     run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -46,6 +46,8 @@ pub(crate) struct Orders<'a> {
     pub(crate) user: Option<u32>,
     /// A program that runs it, with that program's arguments.
     pub(crate) under: &'a [&'a str],
+    /// YAML of its source, in place of the routes.
+    pub(crate) source: Option<&'a str>,
 }
 
 impl Process {
@@ -191,11 +193,13 @@ fn command(orders: &Orders<'_>, directory: &TempDir) -> Command {
     let each = orders.routes.iter().map(|(sni, at)| routes(sni, &[*at]));
     let text: String = each.map(|one| one.replacen("routes:\n", "", 1)).collect();
     std::fs::write(&file, format!("routes:\n{text}")).unwrap();
+    let source = orders
+        .source
+        .map_or_else(|| format!("{{ file: {} }}", file.display()), str::to_owned);
     let config = format!(
         "cluster: c1\nnetwork: network1\nnode: {{ pod: gw-0, namespace: istio-system, address: \
          10.10.0.5, workload: istio-eastwestgateway }}\nlisten: {{ mesh: \"127.0.0.1:0\" }}\n\
-         workers: 2\ndial: {{ allowLoopback: true }}\nsource: {{ file: {} }}\n{}",
-        file.display(),
+         workers: 2\ndial: {{ allowLoopback: true }}\nsource: {source}\n{}",
         orders.settings
     );
     // By its link, so that a user who may not look into the directory can still run it.

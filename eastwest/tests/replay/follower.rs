@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use eastwest::{
     route::Health,
     sync::{
+        message::Response,
         resources::Resources,
         session::{Kind, Session},
     },
 };
-use envoy_types::pb::envoy::{
-    config::core::v3::Node, service::discovery::v3::DeltaDiscoveryResponse,
-};
+use envoy_types::pb::envoy::config::core::v3::Node;
 
 /// A session and what came of it.
 pub(crate) struct Follower {
@@ -46,7 +45,7 @@ impl Follower {
     }
 
     /// Takes responses in their order.
-    pub(crate) fn hear(&mut self, responses: Vec<DeltaDiscoveryResponse>) {
+    pub(crate) fn hear(&mut self, responses: Vec<Response>) {
         for response in responses {
             self.take(response);
         }
@@ -54,14 +53,14 @@ impl Follower {
 
     /// Takes a response as the gateway does; it must be one that was asked for, and nothing
     /// in it may be refused.
-    pub(crate) fn take(&mut self, response: DeltaDiscoveryResponse) {
+    pub(crate) fn take(&mut self, response: Response) {
         let (answer, update) = self.session.receive(response).unwrap();
         drop(answer.ack());
         if update.kind == Kind::Assignment {
             let names = update.resources.iter().map(|(name, _)| name);
             for name in names.filter(|name| !self.asked.contains(*name)) {
                 // The answer to a question that was just taken back.
-                assert!(!self.resources.wanted().contains(name), "{name}");
+                assert!(!self.resources.wanted().contains(&**name), "{name}");
             }
         }
         let applied = self.resources.apply(update);

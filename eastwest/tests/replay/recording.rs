@@ -3,12 +3,11 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use eastwest::sync::session::Kind;
-use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
+use eastwest::sync::{message::Response, session::Kind};
 use prost::Message;
 
 /// The responses of each step, in their order.
-pub(crate) type Steps = BTreeMap<String, Vec<DeltaDiscoveryResponse>>;
+pub(crate) type Steps = BTreeMap<String, Vec<Response>>;
 
 /// All steps of a recording.
 pub(crate) fn steps(name: &str) -> Steps {
@@ -21,21 +20,21 @@ pub(crate) fn steps(name: &str) -> Steps {
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
         let (step, _) = name.split_once('.').unwrap();
-        let response = DeltaDiscoveryResponse::decode(&*fs::read(&file).unwrap()).unwrap();
+        let response = Response::decode(&*fs::read(&file).unwrap()).unwrap();
         steps.entry(step.to_owned()).or_default().push(response);
     }
     steps
 }
 
 /// One response of a gateway whose metadata were others.
-pub(crate) fn variant(name: &str) -> DeltaDiscoveryResponse {
+pub(crate) fn variant(name: &str) -> Response {
     let file = directory().join("variants").join(name);
-    DeltaDiscoveryResponse::decode(&*fs::read(file).unwrap()).unwrap()
+    Response::decode(&*fs::read(file).unwrap()).unwrap()
 }
 
 /// An answer without anything in it.
-pub(crate) fn empty(kind: Kind) -> DeltaDiscoveryResponse {
-    DeltaDiscoveryResponse {
+pub(crate) fn empty(kind: Kind) -> Response {
+    Response {
         type_url: kind.url().to_owned(),
         nonce: "empty".to_owned(),
         ..Default::default()

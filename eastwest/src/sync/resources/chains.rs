@@ -33,6 +33,9 @@ pub(super) struct Chains {
     entries: HashMap<Id, Entry>,
     users: HashMap<Arc<str>, Vec<Id>>,
     last: Id,
+    updates: u64,
+    /// The chains of a listener's name.
+    names: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Id>>>,
     /// Each list of protocols once; there are few.
     protocols: Vec<Arc<[Box<str>]>>,
 }
@@ -55,8 +58,15 @@ enum Shape {
     },
     Chains {
         spec: ListenerSpec,
-        chains: HashMap<Box<[u8]>, Id>,
+        chains: HashMap<Box<[u8]>, Told>,
     },
+}
+
+/// A chain, and the update that named it last.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    id: Id,
+    update: u64,
 }
 
 /// What an update of listeners touched.
@@ -76,6 +86,7 @@ impl Chains {
     ) -> Touched {
         self.heard = Some(stream);
         let mut touched = Touched::default();
+        self.updates += 1;
         let named: BTreeSet<&str> = update.resources.iter().map(|(name, _)| &**name).collect();
         let gone = |name: &&Arc<str>| update.whole && !named.contains(&***name);
         let mut gone: Vec<Arc<str>> = self.listeners.keys().filter(gone).cloned().collect();
@@ -117,50 +128,52 @@ impl Chains {
                 return Err(Unfit::NotUnderstood("no address".to_owned()));
             }
         };
-        // All of them first: what is refused leaves what was before.
-        let known = self.known(name);
-        let is_fresh = |bytes: &&[u8]| known.is_none_or(|known| !known.contains_key(*bytes));
-        let (fresh, same): (Vec<&[u8]>, Vec<&[u8]>) = chains.into_iter().partition(is_fresh);
-        let fresh: Vec<(&[u8], Chain)> = fresh
-            .into_iter()
-            .map(|bytes| Ok((bytes, Chain::decode(bytes)?)))
-            .collect::<Result<_, Unfit>>()?;
-        let mut before = match self.listeners.remove(name) {
+        let fresh = self.renew(name, chains)?;
+        let spec = ListenerSpec {
+            name: Arc::clone(name),
+            address,
+        };
+        let mut chains = match self.listeners.remove(name) {
             Some(Ok(Shape::Chains { chains, .. })) => chains,
             other => {
                 self.drop_shape(other, touched);
                 HashMap::new()
             }
         };
-        let mut now = HashMap::with_capacity(fresh.len() + same.len());
-        now.extend(
-            same.into_iter()
-                .filter_map(|bytes| before.remove_entry(bytes)),
-        );
+        let update = self.updates;
+        let gone = chains.extract_if(|_, told| told.update != update);
+        let gone: Vec<Id> = gone.map(|(_, told)| told.id).collect();
+        for id in gone {
+            self.remove(id, touched);
+        }
         for (bytes, chain) in fresh {
-            if !now.contains_key(bytes) {
-                let id = self.add(name, chain);
-                touched.changed.push(id);
-                now.insert(bytes.into(), id);
+            if !chains.contains_key(bytes) {
+                let id = self.add(name, chain, touched);
+                chains.insert(bytes.into(), Told { id, update });
             }
         }
-        for id in before.into_values() {
-            self.remove(id);
-            touched.changed.push(id);
-        }
-        self.mark_ambiguous(now.values().copied(), touched);
-        let spec = ListenerSpec {
-            name: Arc::clone(name),
-            address,
-        };
-        Ok(Shape::Chains { spec, chains: now })
+        Ok(Shape::Chains { spec, chains })
     }
 
-    fn known(&self, name: &str) -> Option<&HashMap<Box<[u8]>, Id>> {
-        match self.listeners.get(name) {
+    /// Marks the chains that a listener has still, and decodes all others: what is refused
+    /// leaves what was before.
+    fn renew<'a>(
+        &mut self,
+        listener: &str,
+        chains: Vec<&'a [u8]>,
+    ) -> Result<Vec<(&'a [u8], Chain)>, Unfit> {
+        let mut known = match self.listeners.get_mut(listener) {
             Some(Ok(Shape::Chains { chains, .. })) => Some(chains),
             _ => None,
+        };
+        let mut fresh = Vec::new();
+        for bytes in chains {
+            match known.as_mut().and_then(|known| known.get_mut(bytes)) {
+                Some(told) => told.update = self.updates,
+                None => fresh.push((bytes, Chain::decode(bytes)?)),
+            }
         }
+        Ok(fresh)
     }
 
     fn by_sni(
@@ -219,34 +232,40 @@ impl Chains {
             let understood = clusters.good(name).is_some();
             match (understood, own.get(name).copied()) {
                 (true, None) => {
-                    let id = self.add(listener, named(name, alpn));
+                    let id = self.add(listener, named(name, alpn), touched);
                     own.insert(Arc::clone(name), id);
-                    touched.changed.push(id);
                 }
                 (false, Some(id)) => {
                     own.remove(name);
-                    self.remove(id);
-                    touched.changed.push(id);
+                    self.remove(id, touched);
                 }
                 _ => {}
             }
         }
     }
 
-    fn add(&mut self, listener: &Arc<str>, mut chain: Chain) -> Id {
+    fn add(&mut self, listener: &Arc<str>, mut chain: Chain, touched: &mut Touched) -> Id {
         self.share(&mut chain);
         self.last += 1;
         for target in &chain.targets {
             let users = self.users.entry(Arc::clone(&target.cluster)).or_default();
             users.push(self.last);
         }
+        let names = chain.names.clone();
         let entry = Entry {
             listener: Arc::clone(listener),
             chain,
             ambiguous: false,
         };
-        self.entries.insert(self.last, entry);
-        self.last
+        let id = self.last;
+        self.entries.insert(id, entry);
+        touched.changed.push(id);
+        for name in names {
+            let of_listener = self.names.entry(Arc::clone(listener)).or_default();
+            of_listener.entry(Arc::clone(&name)).or_default().push(id);
+            self.compare(listener, &name, touched);
+        }
+        id
     }
 
     /// Thousands of chains have the same protocols, and a name that is their cluster's.
@@ -264,64 +283,48 @@ impl Chains {
         }
     }
 
-    fn remove(&mut self, id: Id) {
+    fn remove(&mut self, id: Id, touched: &mut Touched) {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        touched.changed.push(id);
         for target in &entry.chain.targets {
-            if let Some(users) = self.users.get_mut(&target.cluster) {
-                users.retain(|user| *user != id);
-                if users.is_empty() {
-                    self.users.remove(&target.cluster);
-                }
+            forget(&mut self.users, &target.cluster, id);
+        }
+        for name in &entry.chain.names {
+            if let Some(of_listener) = self.names.get_mut(&entry.listener) {
+                forget(of_listener, name, id);
             }
+            self.compare(&entry.listener, name, touched);
         }
     }
 
     fn drop_shape(&mut self, shape: Option<Result<Shape, Unfit>>, touched: &mut Touched) {
         let ids: Vec<Id> = match shape {
             Some(Ok(Shape::BySni { clusters, .. })) => clusters.into_values().collect(),
-            Some(Ok(Shape::Chains { chains, .. })) => chains.into_values().collect(),
+            Some(Ok(Shape::Chains { chains, .. })) => {
+                chains.into_values().map(|told| told.id).collect()
+            }
             Some(Err(_)) | None => return,
         };
         for id in ids {
-            self.remove(id);
-            touched.changed.push(id);
+            self.remove(id, touched);
         }
     }
 
-    /// Chains of one name and a common protocol: which of them a client gets would be a
-    /// guess.
-    fn mark_ambiguous(&mut self, ids: impl Iterator<Item = Id>, touched: &mut Touched) {
-        let mut by_name: HashMap<Arc<str>, Vec<Id>> = HashMap::new();
-        let ids: Vec<Id> = ids.collect();
-        for id in &ids {
-            for name in self
-                .entries
-                .get(id)
-                .into_iter()
-                .flat_map(|e| &e.chain.names)
+    /// Chains of one name and a common protocol are ambiguous: which of them a client gets
+    /// would be a guess.
+    fn compare(&mut self, listener: &Arc<str>, name: &Arc<str>, touched: &mut Touched) {
+        let same = self.names.get(listener).and_then(|names| names.get(name));
+        let same = same.cloned().unwrap_or_default();
+        for id in &same {
+            let mut others = same.iter().filter(|other| *other != id);
+            let ambiguous = others.any(|other| self.meet(*id, *other));
+            if let Some(entry) = self.entries.get_mut(id)
+                && entry.ambiguous != ambiguous
             {
-                by_name.entry(Arc::clone(name)).or_default().push(*id);
-            }
-        }
-        let mut ambiguous = BTreeSet::new();
-        for same in by_name.values().filter(|same| same.len() > 1) {
-            for (place, one) in same.iter().enumerate() {
-                let others = same[place + 1..]
-                    .iter()
-                    .filter(|two| self.meet(*one, **two));
-                for two in others {
-                    ambiguous.extend([*one, *two]);
-                }
-            }
-        }
-        for id in ids {
-            if let Some(entry) = self.entries.get_mut(&id)
-                && entry.ambiguous != ambiguous.contains(&id)
-            {
-                entry.ambiguous = !entry.ambiguous;
-                touched.changed.push(id);
+                entry.ambiguous = ambiguous;
+                touched.changed.push(*id);
             }
         }
     }
@@ -337,10 +340,6 @@ impl Chains {
 
     pub(super) fn entry(&self, id: Id) -> Option<&Entry> {
         self.entries.get(&id)
-    }
-
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
     }
 
     /// The chains that lead to a cluster.
@@ -384,6 +383,16 @@ impl Chains {
     pub(super) fn unfit(&self) -> impl Iterator<Item = (&Arc<str>, &Unfit)> {
         let all = self.listeners.iter();
         all.filter_map(|(name, shape)| Some((name, shape.as_ref().err()?)))
+    }
+}
+
+/// Takes an id from the list of a name.
+fn forget(lists: &mut HashMap<Arc<str>, Vec<Id>>, name: &Arc<str>, id: Id) {
+    if let Some(list) = lists.get_mut(name) {
+        list.retain(|own| *own != id);
+        if list.is_empty() {
+            lists.remove(name);
+        }
     }
 }
 

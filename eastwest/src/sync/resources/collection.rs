@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -52,9 +52,15 @@ impl<T> Collection<T> {
     ) -> Touched {
         self.heard = Some(stream);
         let mut touched = Touched::default();
-        let named: BTreeSet<&str> = update.resources.iter().map(|(name, _)| &**name).collect();
-        let gone = |name: &&Arc<str>| update.whole && !named.contains(&***name);
-        let mut gone: Vec<Arc<str>> = self.kept.keys().filter(gone).cloned().collect();
+        let mut gone: Vec<Arc<str>> = match update.whole {
+            false => Vec::new(),
+            true => {
+                let named = update.resources.iter().map(|(name, _)| &**name);
+                let named: HashSet<&str> = named.collect();
+                let gone = |name: &&Arc<str>| !named.contains(&***name);
+                self.kept.keys().filter(gone).cloned().collect()
+            }
+        };
         gone.extend(update.removed.into_iter().map(Arc::from));
         for name in gone {
             if self.kept.remove(&name).is_some() {
@@ -63,7 +69,7 @@ impl<T> Collection<T> {
         }
         for (name, bytes) in update.resources {
             let lazy = lazy(&name);
-            self.keep(&name, bytes, stream, lazy, &mut touched);
+            self.keep(&name, &bytes, stream, lazy, &mut touched);
         }
         touched
     }
@@ -71,7 +77,7 @@ impl<T> Collection<T> {
     fn keep(
         &mut self,
         name: &str,
-        bytes: Vec<u8>,
+        bytes: &[u8],
         stream: Stream,
         lazy: bool,
         touched: &mut Touched,
@@ -84,7 +90,7 @@ impl<T> Collection<T> {
         }
         let value = OnceCell::new();
         if !lazy {
-            match (self.decode)(&bytes) {
+            match (self.decode)(bytes) {
                 Err(Unfit::Undecodable(why)) => {
                     return touched.refused.push((name.to_owned(), why));
                 }
@@ -134,12 +140,6 @@ impl<T> Collection<T> {
     /// The same, where it is of use.
     pub(super) fn good(&self, name: &str) -> Option<&T> {
         self.get(name)?.ok()
-    }
-
-    /// Those that were decoded.
-    pub(super) fn decoded(&self) -> impl Iterator<Item = (&Arc<str>, Result<&T, &Unfit>)> {
-        let kept = self.kept.iter();
-        kept.filter_map(|(name, kept)| Some((name, kept.value.get()?.as_ref())))
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {

@@ -5,10 +5,14 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 use super::{chains::Entry, collection::Collection};
 use crate::{
     route::{EndpointSpec, RouteSpec, Service},
-    sync::decode::{
-        Unfit,
-        assignment::{Assignment, Endpoint},
-        cluster::{Cluster, Upstream},
+    sync::{
+        decode::{
+            Unfit,
+            assignment::{Assignment, Endpoint},
+            chain::Target,
+            cluster::{Cluster, Upstream},
+        },
+        session::Kind,
     },
 };
 
@@ -59,8 +63,41 @@ fn head(route: &mut RouteSpec, cluster: &Cluster, by_source: bool) {
     route.by_source = by_source && cluster.hashes;
 }
 
+/// What of an entry has no effect, by the name of the resource that says it, with the reason.
+pub(super) fn remarks(
+    entry: &Entry,
+    clusters: &Collection<Cluster>,
+    assignments: &Collection<Assignment>,
+) -> Vec<((Kind, String), String)> {
+    let chain = &entry.chain;
+    let closed = flaw(entry, clusters).map(|why| {
+        let name = format!("{} {}", entry.listener, chain.names.join(" "));
+        ((Kind::Listener, name), why)
+    });
+    let of_target = |target: &Target| {
+        let cluster = clusters.good(&target.cluster)?;
+        let assignment = assignments.good(&cluster.assignment)?;
+        let may_use = |e: &&Endpoint| !may_use(e, cluster, chain.alpn.is_some());
+        let unusable = assignment.endpoints.iter().filter(may_use).count();
+        let why = match (assignment.left_out, unusable) {
+            (0, 0) => return None,
+            (0, unusable) => format!("{unusable} endpoints of a tlsMode that it may not use"),
+            (left_out, 0) => format!("{left_out} endpoints without an IP address or a weight"),
+            (left_out, unusable) => format!(
+                "{left_out} endpoints without an IP address or a weight, {unusable} of a tlsMode \
+                 that it may not use"
+            ),
+        };
+        Some(((Kind::Assignment, cluster.assignment.clone()), why))
+    };
+    closed
+        .into_iter()
+        .chain(chain.targets.iter().filter_map(of_target))
+        .collect()
+}
+
 /// Why nobody may pass a chain.
-pub(super) fn flaw(entry: &Entry, clusters: &Collection<Cluster>) -> Option<String> {
+fn flaw(entry: &Entry, clusters: &Collection<Cluster>) -> Option<String> {
     if entry.chain.flaw.is_some() {
         return entry.chain.flaw.clone();
     }
@@ -77,7 +114,7 @@ pub(super) fn flaw(entry: &Entry, clusters: &Collection<Cluster>) -> Option<Stri
 /// Whether an endpoint may be spoken to with the client's bytes: behind a chain for mesh
 /// protocols only if it ends Istio's mTLS, so that no cluster's name opens a port that takes
 /// plain text; behind any other chain if it takes bytes as they are.
-pub(super) fn may_use(endpoint: &Endpoint, cluster: &Cluster, mesh: bool) -> bool {
+fn may_use(endpoint: &Endpoint, cluster: &Cluster, mesh: bool) -> bool {
     match (mesh, cluster.upstream) {
         (true, Upstream::Raw) => endpoint.mutual,
         (true, Upstream::RawUnlessMutual) => false,

@@ -4,7 +4,7 @@ use super::*;
 use crate::sync::decode::tests::{assignment, cluster, endpoint, listener};
 
 fn update(kind: Kind, resources: Vec<(&str, Vec<u8>)>, removed: &[&str]) -> Update {
-    let own = |(name, bytes): (&str, _)| (name.to_owned(), bytes);
+    let own = |(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes.into());
     Update {
         kind,
         resources: resources.into_iter().map(own).collect(),
@@ -63,7 +63,7 @@ fn nothing_is_open_without_a_door() {
     assert_eq!(names(&resources), [""; 0]);
     assert!(resources.apply(door()).changed);
     assert_eq!(names(&resources), ["a"]);
-    assert_eq!(resources.wanted(), ["a".to_owned()].into());
+    assert_eq!(*resources.wanted(), ["a".into()].into());
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_removed_cluster_takes_its_route_and_endpoints_along() {
             .changed
     );
     assert_eq!(names(&resources), ["b"]);
-    assert_eq!(resources.wanted(), ["b".to_owned()].into());
+    assert_eq!(*resources.wanted(), ["b".into()].into());
     // The answer to the old question arrives late.
     resources.apply(endpoints("a", &["10.0.0.1:1"]));
     resources.apply(clusters(&["a"]));
