@@ -8,6 +8,7 @@
 mod chains;
 mod collection;
 mod compose;
+mod digest;
 mod remembered;
 
 use std::{
@@ -58,6 +59,8 @@ pub struct Applied {
     pub changed: bool,
     /// Whether other assignments are wanted.
     pub asks: bool,
+    /// Whether clusters must be said again, because one is needed that was let go.
+    pub again: bool,
     /// Resources that could not be decoded, to be named in a NACK.
     pub refused: Vec<(String, String)>,
 }
@@ -157,12 +160,22 @@ impl Resources {
                 (touched.changed, touched.refused, moved)
             }
         };
+        let again = moved && self.need();
         let asks = moved && self.want();
         Applied {
             changed: self.remake(ids),
             asks,
+            again,
             refused,
         }
+    }
+
+    /// Once it is known which clusters a chain leads to, only those of them that are not
+    /// kept by name alone are decoded, and the bytes of all others are let go. Says whether
+    /// one is needed whose bytes were let go before.
+    fn need(&mut self) -> bool {
+        let chains = &self.chains;
+        chains.is_heard() && self.clusters.need(|name| !chains.users(name).is_empty())
     }
 
     /// Finds out which assignments are wanted, and forgets all others: nobody says that one

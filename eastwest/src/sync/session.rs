@@ -139,6 +139,12 @@ impl Session {
         Some(request)
     }
 
+    /// Asks to be told everything of a kind once more.
+    pub fn again(&mut self, kind: Kind) -> DeltaDiscoveryRequest {
+        self.subscribed.insert(kind);
+        self.request(kind, vec!["*".to_owned()], Vec::new())
+    }
+
     /// Asks for exactly these assignments, in as many requests as that takes: none when it
     /// is so already. A request without names would ask for all, so it is never made.
     pub fn assignments(&mut self, wanted: &HashSet<Arc<str>>) -> Vec<DeltaDiscoveryRequest> {

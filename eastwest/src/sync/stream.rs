@@ -129,15 +129,10 @@ impl Subscriber<'_> {
                 routes = before - left,
                 "the control plane has none of these any more"
             );
-            self.publish();
+            self.publisher.listen(&self.resources.listeners());
+            self.publisher.publish(self.resources.routes());
         }
         self.tell_memory();
-    }
-
-    fn publish(&self) -> Vec<(String, String)> {
-        let unheard = self.publisher.listen(&self.resources.listeners());
-        self.publisher.publish(self.resources.routes());
-        unheard
     }
 
     /// Takes one response in: applies, answers, asks for what follows from it, publishes.
@@ -151,17 +146,22 @@ impl Subscriber<'_> {
         };
         let kind = update.kind;
         let mut applied = self.resources.apply(update);
-        if applied.changed || kind == Kind::Listener {
-            let unheard = self.publish();
-            if kind == Kind::Listener {
-                applied.refused.extend(unheard);
-            }
+        if kind == Kind::Listener {
+            let listeners = self.resources.listeners();
+            applied.refused.extend(self.publisher.listen(&listeners));
+        }
+        if applied.changed {
+            self.publisher.publish(self.resources.routes());
         }
         let answer = match applied.refused.as_slice() {
             [] => answer.ack(),
             refused => answer.nack(list(refused)),
         };
         asked.send(Some(answer));
+        if applied.again {
+            let request = asked.session.again(Kind::Cluster);
+            asked.send(Some(request));
+        }
         if applied.asks || kind != Kind::Assignment && asked.behind {
             asked.behind = false;
             let next = asked.session.assignments(self.resources.wanted());

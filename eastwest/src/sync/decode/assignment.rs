@@ -55,12 +55,25 @@ impl Assignment {
             decoded.localities.push(weight.map_or(0, |w| w.value));
             for lb in &locality.lb_endpoints {
                 match endpoint(lb, locality, place) {
-                    Some(endpoint) => decoded.endpoints.push(endpoint),
+                    Some(endpoint) => decoded.add(endpoint),
                     None => decoded.left_out += 1,
                 }
             }
         }
         Ok(decoded)
+    }
+}
+
+impl Assignment {
+    /// Replicas have one workload.
+    fn add(&mut self, mut endpoint: Endpoint) {
+        let own = &mut endpoint.spec.workload;
+        if let Some(before) = self.endpoints.last()
+            && before.spec.workload == *own
+        {
+            *own = Arc::clone(&before.spec.workload);
+        }
+        self.endpoints.push(endpoint);
     }
 }
 

@@ -1,14 +1,18 @@
 //! The chains of all listeners, and which of them lead to a cluster.
 //!
-//! A chain is known by its bytes: of a listener that comes again with one more, one is
+//! A chain is known by a digest of its bytes: of a listener that comes again with one more, one is
 //! decoded.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry::Vacant},
     sync::Arc,
 };
 
-use super::{Stream, collection::Collection};
+use super::{
+    Stream,
+    collection::Collection,
+    digest::{Digest, Digester},
+};
 use crate::{
     listener::ListenerSpec,
     sync::{
@@ -29,6 +33,7 @@ pub(super) type Id = u64;
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     heard: Option<Stream>,
+    digester: Digester,
     listeners: HashMap<Arc<str>, Result<Shape, Unfit>>,
     entries: HashMap<Id, Entry>,
     users: HashMap<Arc<str>, Vec<Id>>,
@@ -58,7 +63,7 @@ enum Shape {
     },
     Chains {
         spec: ListenerSpec,
-        chains: HashMap<Box<[u8]>, Told>,
+        chains: HashMap<Digest, Told>,
     },
 }
 
@@ -146,10 +151,10 @@ impl Chains {
         for id in gone {
             self.remove(id, touched);
         }
-        for (bytes, chain) in fresh {
-            if !chains.contains_key(bytes) {
+        for (digest, chain) in fresh {
+            if let Vacant(place) = chains.entry(digest) {
                 let id = self.add(name, chain, touched);
-                chains.insert(bytes.into(), Told { id, update });
+                place.insert(Told { id, update });
             }
         }
         Ok(Shape::Chains { spec, chains })
@@ -157,20 +162,17 @@ impl Chains {
 
     /// Marks the chains that a listener has still, and decodes all others: what is refused
     /// leaves what was before.
-    fn renew<'a>(
-        &mut self,
-        listener: &str,
-        chains: Vec<&'a [u8]>,
-    ) -> Result<Vec<(&'a [u8], Chain)>, Unfit> {
+    fn renew(&mut self, listener: &str, chains: Vec<&[u8]>) -> Result<Vec<(Digest, Chain)>, Unfit> {
         let mut known = match self.listeners.get_mut(listener) {
             Some(Ok(Shape::Chains { chains, .. })) => Some(chains),
             _ => None,
         };
         let mut fresh = Vec::new();
         for bytes in chains {
-            match known.as_mut().and_then(|known| known.get_mut(bytes)) {
+            let digest = self.digester.digest(bytes);
+            match known.as_mut().and_then(|known| known.get_mut(&digest)) {
                 Some(told) => told.update = self.updates,
-                None => fresh.push((bytes, Chain::decode(bytes)?)),
+                None => fresh.push((digest, Chain::decode(bytes)?)),
             }
         }
         Ok(fresh)

@@ -1,18 +1,21 @@
-//! The resources of one kind, compared by their bytes and decoded when they are needed.
+//! The resources of one kind, compared by a digest of their bytes.
 
 use std::{
-    cell::OnceCell,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use super::Stream;
+use super::{
+    Stream,
+    digest::{Digest, Digester},
+};
 use crate::sync::{decode::Unfit, session::Update};
 
 /// What was said and not taken back, by name.
 #[derive(Debug)]
 pub(super) struct Collection<T> {
     decode: fn(&[u8]) -> Result<T, Unfit>,
+    digester: Digester,
     /// The stream that answered last; none before the first answer.
     heard: Option<Stream>,
     kept: HashMap<Arc<str>, Kept<T>>,
@@ -20,10 +23,19 @@ pub(super) struct Collection<T> {
 
 #[derive(Debug)]
 struct Kept<T> {
-    bytes: Box<[u8]>,
-    /// Absent until somebody needs it.
-    value: OnceCell<Result<T, Unfit>>,
+    digest: Digest,
+    value: Value<T>,
     heard: Stream,
+}
+
+/// A resource's content.
+#[derive(Debug)]
+enum Value<T> {
+    Decoded(Result<T, Unfit>),
+    /// Bytes that nobody needed yet.
+    Raw(Box<[u8]>),
+    /// Bytes that nobody needed and that were let go: the name is all that is left.
+    LetGo,
 }
 
 /// The names that an update touched.
@@ -37,6 +49,7 @@ impl<T> Collection<T> {
     pub(super) fn new(decode: fn(&[u8]) -> Result<T, Unfit>) -> Self {
         Self {
             decode,
+            digester: Digester::default(),
             heard: None,
             kept: HashMap::new(),
         }
@@ -82,25 +95,30 @@ impl<T> Collection<T> {
         lazy: bool,
         touched: &mut Touched,
     ) {
+        let digest = self.digester.digest(bytes);
         if let Some(kept) = self.kept.get_mut(name)
-            && *kept.bytes == *bytes
+            && kept.digest == digest
         {
             kept.heard = stream;
+            if matches!(kept.value, Value::LetGo) {
+                kept.value = Value::Raw(bytes.into());
+                touched.names.push(name.into());
+            }
             return;
         }
-        let value = OnceCell::new();
-        if !lazy {
-            match (self.decode)(bytes) {
+        let value = match lazy {
+            true => Value::Raw(bytes.into()),
+            false => match (self.decode)(bytes) {
                 Err(Unfit::Undecodable(why)) => {
                     return touched.refused.push((name.to_owned(), why));
                 }
-                decoded => _ = value.set(decoded),
-            }
-        }
+                decoded => Value::Decoded(decoded),
+            },
+        };
         let name: Arc<str> = name.into();
         touched.names.push(Arc::clone(&name));
         let kept = Kept {
-            bytes: bytes.into(),
+            digest,
             value,
             heard: stream,
         };
@@ -130,16 +148,32 @@ impl<T> Collection<T> {
         self.kept.keys()
     }
 
-    /// The value of this name, or why it is of no use.
+    /// The value of this name, or why it is of no use; none while it is not decoded.
     pub(super) fn get(&self, name: &str) -> Option<Result<&T, &Unfit>> {
-        let kept = self.kept.get(name)?;
-        let value = kept.value.get_or_init(|| (self.decode)(&kept.bytes));
-        Some(value.as_ref())
+        match &self.kept.get(name)?.value {
+            Value::Decoded(value) => Some(value.as_ref()),
+            Value::Raw(_) | Value::LetGo => None,
+        }
     }
 
     /// The same, where it is of use.
     pub(super) fn good(&self, name: &str) -> Option<&T> {
         self.get(name)?.ok()
+    }
+
+    /// Decodes what is needed from now on, and lets go of the bytes of all others. Says
+    /// whether there is any whose bytes were let go before.
+    pub(super) fn need(&mut self, needed: impl Fn(&str) -> bool) -> bool {
+        let mut missing = false;
+        for (name, kept) in &mut self.kept {
+            match (&kept.value, needed(name)) {
+                (Value::Decoded(_), _) | (Value::LetGo, false) => {}
+                (Value::Raw(bytes), true) => kept.value = Value::Decoded((self.decode)(bytes)),
+                (Value::Raw(_), false) => kept.value = Value::LetGo,
+                (Value::LetGo, true) => missing = true,
+            }
+        }
+        missing
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
