@@ -25,6 +25,8 @@ pub const DISCOVERY_DEBUG_PORT: u16 = 15114;
 pub const OUTBOUND_PORT: u16 = 15001;
 /// Port that the application listens on, in its pod.
 pub const APP_PORT: u16 = 5000;
+/// Port of every application's Service.
+pub const SERVICE_PORT: u16 = 80;
 /// Namespace of remote secrets, the mesh's ConfigMap and the gateway.
 pub const SYSTEM_NAMESPACE: &str = "istio-system";
 /// Account and workload name of the east-west gateway.
@@ -124,6 +126,17 @@ pub enum Role {
     Gateway,
     /// Our discovery.
     Discovery,
+    /// What the Deployment of this name says, as a chart installed it: its images are the
+    /// world's programs, and webhooks have their say.
+    Charted {
+        /// The address of a second leg, on the wan.
+        wan: Option<Ipv4Addr>,
+    },
+    /// The application, or nothing, in a pod whose sidecar istiod injects.
+    Injected {
+        /// What it calls itself.
+        version: Option<&'static str>,
+    },
 }
 
 /// A Service.

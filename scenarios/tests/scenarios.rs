@@ -15,6 +15,9 @@ mod churn;
 mod crash;
 mod credentials;
 mod envoy_verifies_trust;
+mod helloworld;
+mod istio;
+mod istio_baseline;
 mod newcomer;
 mod one_cluster;
 mod setting;
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         stage.trial("crash", crash::story),
         stage.trial("sidecars_agree", sidecars_agree::story),
         stage.trial("churn", churn::story),
+        stage.trial("istio_baseline", istio_baseline::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
