@@ -7,17 +7,14 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File},
-    os::unix::{
-        fs::PermissionsExt,
-        process::{CommandExt, ExitStatusExt},
-    },
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{netns::Netns, rootfs::Rootfs};
 
@@ -168,7 +165,6 @@ impl Process {
         let child = command
             .stdout(out.try_clone()?)
             .stderr(out)
-            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", program.name))?;
         Ok(Self {
@@ -231,13 +227,8 @@ impl Process {
         }
     }
 
-    /// Kills it at once with all that it started, as a crash of its container would, and
-    /// waits for it.
+    /// Kills it at once, as a crash would, and waits for it.
     pub fn kill(&mut self) -> Option<i32> {
-        // Until it is waited for, the group's id is its own.
-        if let (Ok(None), Some(group)) = (self.child.try_wait(), self.pid()) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
         let _ = self.child.kill();
         self.child.wait().ok().and_then(|status| status.signal())
     }
@@ -264,13 +255,9 @@ impl Process {
 
     fn signal(&self, signal: Signal) {
         // The child is not waited for yet, so the pid is still its own.
-        if let Some(pid) = self.pid() {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
         }
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 }
 

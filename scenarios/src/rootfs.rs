@@ -101,4 +101,5 @@ mount --bind "$1" /etc
 mount --bind "$2" /var
 mount --bind "$3" "$4"
 shift 4
+unset OLDPWD PWD
 exec "$@""#;

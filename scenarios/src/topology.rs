@@ -62,6 +62,12 @@ impl ClusterPlan {
         Ipv4Addr::new(172, 31, 0, 20 + self.number)
     }
 
+    /// The address of a second gateway on the wan.
+    #[must_use]
+    pub fn other_gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::new(172, 31, 0, 30 + self.number)
+    }
+
     /// The API server as others reach it.
     #[must_use]
     pub fn api(&self) -> String {
@@ -205,10 +211,10 @@ mod tests {
         };
         let wan: std::collections::BTreeSet<_> = [plan(1), plan(2)]
             .iter()
-            .flat_map(|plan| [plan.node(), plan.gateway()])
+            .flat_map(|plan| [plan.node(), plan.gateway(), plan.other_gateway()])
             .chain([DESK])
             .collect();
-        assert_eq!(wan.len(), 5);
+        assert_eq!(wan.len(), 7);
     }
 
     #[test]

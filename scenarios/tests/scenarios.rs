@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
-use scenarios::peers::Sidecars;
+use scenarios::{peers::Sidecars, world::cluster::istio::GatewayKind};
 
 use stage::Stage;
 
@@ -55,7 +55,9 @@ fn main() -> ExitCode {
         stage.trial("crash", crash::story),
         stage.trial("sidecars_agree", sidecars_agree::story),
         stage.trial("churn", churn::story),
-        stage.trial("istio_baseline", istio_baseline::story),
+        stage.trial("istio_baseline", async |peers, report, scene| {
+            istio_baseline::story(GatewayKind::Envoy, peers, report, scene).await
+        }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io,
     net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -75,13 +76,16 @@ impl Installed {
         let istio = ["pilot-discovery", "pilot-agent", "istioctl"];
         let istio = istio.map(|name| (name, parts.program(name)));
         let own = [
-            ("envoy", peers.envoy()?.to_owned()),
+            ("envoy-itself", peers.envoy()?.to_owned()),
             ("isthmus", peers.isthmus.clone()),
             ("world-app", peers.app.clone()),
         ];
         for (name, binary) in istio.iter().chain(&own) {
             place(binary, &programs.join(name))?;
         }
+        let envoy = programs.join("envoy");
+        fs::write(&envoy, ENVOY)?;
+        fs::set_permissions(&envoy, fs::Permissions::from_mode(0o755))?;
         Ok(Self {
             parts,
             programs,
@@ -240,22 +244,22 @@ impl Cluster {
         .await
     }
 
-    /// Asks istiod's command line about its proxies: `istioctl` with these arguments, by the
-    /// administrator's kubeconfig.
+    /// What `istioctl proxy-status` shows of the proxies of this cluster's istiod, asked by
+    /// a token.
     ///
     /// # Errors
     /// When it fails, with what it said.
-    pub fn istioctl(&self, arguments: &[&str]) -> Result<String> {
-        let program = self
-            .installed()?
-            .programs
-            .join("istioctl")
-            .display()
-            .to_string();
+    pub fn proxy_status(&self) -> Result<String> {
+        let program = self.installed()?.programs.join("istioctl");
         let kubeconfig = self.directory.join("control-plane/admin.kubeconfig");
-        let kubeconfig = kubeconfig.display().to_string();
-        let own = ["--kubeconfig", &kubeconfig];
-        self.node.run(&program, &[arguments, &own].concat())
+        let arguments = [
+            "proxy-status",
+            "--xds-address",
+            &format!("{ISTIOD_ADDRESS}:15012"),
+            "--kubeconfig",
+            &kubeconfig.display().to_string(),
+        ];
+        self.node.run(&program.display().to_string(), &arguments)
     }
 
     /// Renders a chart, applies all but workloads, and keeps the templates of those.
@@ -395,6 +399,10 @@ fn place(binary: &Path, to: &Path) -> Result<()> {
     }
 }
 
+/// Has Envoy end with the agent that started it, as both do with their container.
+const ENVOY: &str = r#"#!/bin/sh
+exec setpriv --pdeathsig KILL -- /usr/local/bin/envoy-itself "$@"
+"#;
 /// The name of istiod's Deployment.
 pub const ISTIOD: &str = "istiod";
 /// Where istiod stands in every cluster.
