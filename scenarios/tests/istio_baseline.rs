@@ -1,17 +1,18 @@
 //! A real Istio of two networks: with its own gateways, what ours is measured against.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use scenarios::{
     envoy,
+    load::Load,
     peers::Peers,
     probe::eventually,
     report::Report,
     topology::{GATEWAY, MESH_PORT, SYSTEM_NAMESPACE},
     world::{
         World,
-        cluster::istio::{Flavour, GatewayKind, GatewayPlan},
+        cluster::istio::{Flavour, GatewayKind, GatewayPlan, ISTIOD},
         kubelet::OURS,
     },
 };
@@ -20,7 +21,7 @@ use serde_json::json;
 use crate::{
     helloworld::{intermediate, is_shared, v2_sees},
     istio::{CLIENT_ID, Mesh},
-    setting::{ARRIVAL, outbound, weighs},
+    setting::{ARRIVAL, HELLOWORLD, outbound, weighs},
     stage::Scene,
 };
 
@@ -41,6 +42,14 @@ pub(crate) async fn story(
     weighs(world, 1, 2).await?;
     is_shared(world, 2.0 / 3.0, 1, report).await?;
 
+    goes_on_while_istiod_restarts(world, report).await?;
+    world
+        .cluster_mut("c2")
+        .scale_down(&mesh.v2, 1, Duration::ZERO)
+        .await?;
+    weighs(world, 1, 1).await?;
+    report.then("the client's sidecar is told when a pod of v2 goes");
+
     injects_ours_as_its_own(world, report).await?;
     second_gateway_stands(world, gateway, report).await?;
     statuses_are_shown(world, report)
@@ -53,6 +62,24 @@ async fn is_who_it_is(world: &World, report: &Report) -> Result<()> {
     ensure!(seen.is_signed_by(&own)?, "not signed by c1's intermediate");
     ensure!(!seen.is_signed_by(&foreign)?, "signed by c2's intermediate");
     report.then(&format!("v2 sees {CLIENT_ID}, signed by c1's intermediate"));
+    Ok(())
+}
+
+async fn goes_on_while_istiod_restarts(world: &mut World, report: &Report) -> Result<()> {
+    let load = Load::start(world.cluster("c1").pod("client")?, HELLOWORLD, PACE)?;
+    let istiod = world.cluster_mut("c1").pod_mut(ISTIOD)?;
+    istiod.start_again()?;
+    eventually("istiod is ready again", ARRIVAL, async || {
+        istiod.is_ready().await
+    })
+    .await?;
+    let answers = load.finish().await?;
+    let lost = answers.lost();
+    ensure!(lost.is_empty(), "{} lost: {:?}", lost.len(), lost[0]);
+    report.then(&format!(
+        "istiod of c1 restarts under a request every {PACE:?}: none of {} is lost",
+        answers.len()
+    ));
     Ok(())
 }
 
@@ -143,13 +170,13 @@ async fn second_gateway_stands(
         },
     )
     .await?;
-    is_shared(world, 2.0 / 3.0, 1, report).await?;
+    is_shared(world, 0.5, 1, report).await?;
     report.then("a second gateway of c2 takes its part");
     Ok(())
 }
 
 fn statuses_are_shown(world: &World, report: &Report) -> Result<()> {
-    for (cluster, proxies) in [("c1", 3), ("c2", 5)] {
+    for (cluster, proxies) in [("c1", 3), ("c2", 4)] {
         let shown = world.cluster(cluster).proxy_status()?;
         let lines: Vec<&str> = shown.lines().skip(1).collect();
         ensure!(lines.len() == proxies, "istioctl proxy-status says {shown}");
@@ -161,3 +188,5 @@ fn statuses_are_shown(world: &World, report: &Report) -> Result<()> {
     }
     Ok(())
 }
+
+const PACE: Duration = Duration::from_millis(10);

@@ -18,6 +18,7 @@ mod envoy_verifies_trust;
 mod helloworld;
 mod istio;
 mod istio_baseline;
+mod istio_default;
 mod newcomer;
 mod one_cluster;
 mod setting;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         stage.trial("istio_baseline", async |peers, report, scene| {
             istio_baseline::story(GatewayKind::Envoy, peers, report, scene).await
         }),
+        stage.trial("istio_default", istio_default::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
