@@ -208,11 +208,8 @@ impl Cluster {
         let mut object = self.api().rehearse::<PodObject>(object).await?;
         object["status"] = objects::pod_status(pod_address(0), self.plan.node(), false);
         let pod = serde_json::from_value(object)?;
-        let all = containers(&pod)?.into_iter();
-        let found = all.filter(|container| container.image != "auto");
-        let found = found
-            .into_iter()
-            .find(|container| container.name == SIDECAR);
+        let injected = |one: &Container| one.name == SIDECAR && one.image != "auto";
+        let found = containers(&pod)?.into_iter().find(injected);
         found.with_context(|| format!("nobody injects into {}", workload.name))
     }
 
