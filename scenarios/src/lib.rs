@@ -24,6 +24,8 @@ pub mod netns;
 
 pub mod loopback;
 
+pub mod rootfs;
+
 pub mod process;
 
 pub mod peers;

@@ -59,7 +59,9 @@ impl Load {
     /// When it cannot start.
     pub fn start(pod: &Pod, host: &str, every: Duration) -> Result<Self> {
         let every = every.as_millis().to_string();
-        let process = pod.spawn(&["load", "--host", host, "--every-ms", &every])?;
+        let door = pod.door(host)?.to_string();
+        let arguments = ["load", "--host", host, "--door", &door];
+        let process = pod.spawn(&[&arguments[..], &["--every-ms", &every]].concat())?;
         Ok(Self { process })
     }
 
@@ -104,10 +106,13 @@ impl Answers {
     /// When the client fails.
     pub async fn of_requests(pod: &Pod, host: &str, count: usize, at_once: usize) -> Result<Self> {
         let (count, at_once) = (count.to_string(), at_once.to_string());
+        let door = pod.door(host)?.to_string();
         let arguments = [
             "load",
             "--host",
             host,
+            "--door",
+            &door,
             "--count",
             &count,
             "--at-once",

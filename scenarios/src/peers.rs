@@ -76,11 +76,7 @@ impl Peers {
     /// With the reason when this machine cannot have a part that is needed.
     pub fn find(app: &Path, isthmus: &Path, sidecars: Option<Sidecars>) -> Result<Self, Missing> {
         check_machine()?;
-        let part = |part: Part| {
-            part.find()
-                .map_err(|error| Missing(format!("{}: {error:#}", part.name)))
-        };
-        let envoy = part(ENVOY);
+        let envoy = ENVOY.found();
         let sidecars = match (sidecars, &envoy) {
             (Some(Sidecars::Envoy), Err(missing)) => return Err(missing.clone()),
             (None, Err(missing)) if required() => return Err(missing.clone()),
@@ -89,10 +85,10 @@ impl Peers {
             (None, Err(_)) => Sidecars::Builtin,
         };
         Ok(Self {
-            etcd: part(ETCD)?,
+            etcd: ETCD.found()?,
             envoy,
             sidecars,
-            kube: part(KUBERNETES)?,
+            kube: KUBERNETES.found()?,
             isthmus: isthmus.to_owned(),
             app: app.to_owned(),
         })
@@ -107,13 +103,58 @@ impl Peers {
     }
 }
 
+/// Istio's own programs, and the files of its module that worlds are made of.
+#[derive(Debug, Clone)]
+pub struct Istio {
+    place: PathBuf,
+    /// What renders its charts.
+    pub helm: PathBuf,
+}
+
+impl Istio {
+    /// Finds or makes them; it takes minutes, so only worlds that want it do.
+    ///
+    /// # Errors
+    /// With the reason when this machine cannot have it.
+    pub fn find() -> Result<Self, Missing> {
+        let binary = ISTIO.found()?;
+        Ok(Self {
+            place: binary.parent().map(Path::to_owned).unwrap_or_default(),
+            helm: HELM.found()?,
+        })
+    }
+
+    /// `pilot-discovery`, `pilot-agent` or `istioctl`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.place.join(name)
+    }
+
+    /// A chart, as a path below `manifests/charts`.
+    #[must_use]
+    pub fn chart(&self, path: &str) -> PathBuf {
+        self.place.join("charts").join(path)
+    }
+
+    /// A file of `samples/multicluster`.
+    #[must_use]
+    pub fn sample(&self, name: &str) -> PathBuf {
+        self.place.join("multicluster").join(name)
+    }
+
+    /// The template of the bootstrap that the agent writes for Envoy.
+    #[must_use]
+    pub fn bootstrap(&self) -> PathBuf {
+        self.place.join("envoy_bootstrap.json")
+    }
+}
+
 /// Finds or makes kubectl; it needs neither root nor any other part.
 ///
 /// # Errors
 /// With the reason when this machine cannot have it.
 pub fn kubectl() -> Result<PathBuf, Missing> {
-    let found = KUBECTL.find();
-    found.map_err(|error| Missing(format!("{}: {error:#}", KUBECTL.name)))
+    KUBECTL.found()
 }
 
 /// Whether a missing part is an error instead of a reason to skip
@@ -163,7 +204,27 @@ const ENVOY: Part = Part {
     needs: "python3",
 };
 
+/// All its programs and files; it is looked for by the agent.
+const ISTIO: Part = Part {
+    name: "istio",
+    binary: "pilot-agent",
+    inputs: &["go.mod", "go.sum"],
+    needs: "go",
+};
+
+const HELM: Part = Part {
+    name: "helm",
+    binary: "helm",
+    inputs: &["go.mod", "go.sum"],
+    needs: "go",
+};
+
 impl Part {
+    fn found(self) -> Result<PathBuf, Missing> {
+        self.find()
+            .map_err(|error| Missing(format!("{}: {error:#}", self.name)))
+    }
+
     fn find(self) -> Result<PathBuf> {
         let cache = cache()?;
         let key = self.key()?;
@@ -183,7 +244,7 @@ impl Part {
         lock.lock()?;
         if !binary.exists() {
             eprintln!(
-                "building {} (once; Kubernetes takes some minutes)",
+                "building {} (once; Kubernetes and Istio take some minutes)",
                 self.name
             );
             self.build(&cache, &place)?;

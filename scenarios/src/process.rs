@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File},
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::netns::Netns;
+use crate::{netns::Netns, rootfs::Rootfs};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub struct Program {
     pub arguments: Vec<String>,
     /// Variables added to the environment.
     pub environment: BTreeMap<String, String>,
+    /// The file system that it sees, if not the machine's; its environment is its own then.
+    pub root: Option<Rootfs>,
+    /// The user and group that it runs as, if not ours.
+    pub user: Option<u32>,
 }
 
 impl Program {
@@ -43,6 +47,8 @@ impl Program {
             binary: binary.to_owned(),
             arguments: arguments.into_iter().map(Into::into).collect(),
             environment: BTreeMap::new(),
+            root: None,
+            user: None,
         }
     }
 
@@ -54,14 +60,20 @@ impl Program {
     }
 
     /// The command that runs this inside a namespace and dies with us. The pid of
-    /// what it starts is the program's own: `ip` and `setpriv` replace themselves.
+    /// what it starts is the program's own: `ip`, `sh` and `setpriv` replace themselves.
     #[must_use]
     pub fn command(&self, netns: &Netns) -> Command {
         let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", netns.name()])
-            .args(["setpriv", "--pdeathsig", "KILL", "--"])
-            .arg(&self.binary);
+        command.args(["netns", "exec", netns.name()]);
+        if let Some(root) = &self.root {
+            root.enter(&mut command);
+        }
+        command.args(["setpriv", "--pdeathsig", "KILL"]);
+        if let Some(user) = &self.user {
+            let user = user.to_string();
+            command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+        }
+        command.arg("--").arg(&self.binary);
         self.complete(command)
     }
 
@@ -146,6 +158,10 @@ impl Process {
 
     fn spawn(program: Program, mut command: Command, log: PathBuf) -> Result<Self> {
         let out = File::options().create(true).append(true).open(&log)?;
+        if program.user.is_some() {
+            // An Envoy opens its standard output anew, by name.
+            fs::set_permissions(&log, fs::Permissions::from_mode(0o666))?;
+        }
         let child = command
             .stdout(out.try_clone()?)
             .stderr(out)

@@ -25,6 +25,8 @@ pub const DISCOVERY_DEBUG_PORT: u16 = 15114;
 pub const OUTBOUND_PORT: u16 = 15001;
 /// Port that the application listens on, in its pod.
 pub const APP_PORT: u16 = 5000;
+/// Port of every application's Service.
+pub const SERVICE_PORT: u16 = 80;
 /// Namespace of remote secrets, the mesh's ConfigMap and the gateway.
 pub const SYSTEM_NAMESPACE: &str = "istio-system";
 /// Account and workload name of the east-west gateway.
@@ -58,6 +60,12 @@ impl ClusterPlan {
     #[must_use]
     pub fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::new(172, 31, 0, 20 + self.number)
+    }
+
+    /// The address of a second gateway on the wan.
+    #[must_use]
+    pub fn other_gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::new(172, 31, 0, 30 + self.number)
     }
 
     /// The API server as others reach it.
@@ -124,6 +132,17 @@ pub enum Role {
     Gateway,
     /// Our discovery.
     Discovery,
+    /// What the Deployment of this name says, as a chart installed it: its images are the
+    /// world's programs, and webhooks have their say.
+    Charted {
+        /// The address of a second leg, on the wan.
+        wan: Option<Ipv4Addr>,
+    },
+    /// The application, or nothing, in a pod whose sidecar istiod injects.
+    Injected {
+        /// What it calls itself.
+        version: Option<&'static str>,
+    },
 }
 
 /// A Service.
@@ -192,10 +211,10 @@ mod tests {
         };
         let wan: std::collections::BTreeSet<_> = [plan(1), plan(2)]
             .iter()
-            .flat_map(|plan| [plan.node(), plan.gateway()])
+            .flat_map(|plan| [plan.node(), plan.gateway(), plan.other_gateway()])
             .chain([DESK])
             .collect();
-        assert_eq!(wan.len(), 5);
+        assert_eq!(wan.len(), 7);
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 pub mod api;
 pub mod bootstrap;
+pub mod chart;
 pub mod cluster;
 pub mod config;
 pub mod control_plane;
 pub mod furniture;
 pub mod kubeconfig;
+pub mod kubelet;
 pub mod mount;
 pub mod objects;
 pub mod pki;
@@ -29,6 +31,7 @@ use crate::{
     topology::{ClusterPlan, DESK},
 };
 pub use cluster::Cluster;
+use cluster::istio::Flavour;
 
 /// A standing world.
 #[derive(Debug)]
@@ -162,19 +165,41 @@ impl World {
     /// # Errors
     /// When a command fails.
     pub async fn share_trust(&mut self) -> Result<()> {
+        self.make_authorities()?;
+        for cluster in &mut self.clusters {
+            cluster.start_agent().await?;
+        }
+        Ok(())
+    }
+
+    /// One root for all, and an intermediate for each cluster, in its directory `ca`.
+    ///
+    /// # Errors
+    /// When a command fails.
+    pub fn make_authorities(&self) -> Result<()> {
         let root = self.run.directory().join("root").display().to_string();
         let domain = self.clusters.first().context("a world without clusters")?;
         let domain = domain.plan().trust_domain;
         self.isthmus(&["trust", "init", "--out", &root, "--trust-domain", domain])?;
-        for index in 0..self.clusters.len() {
-            let cluster = &self.clusters[index];
+        for cluster in &self.clusters {
             let out = cluster.directory().join("ca").display().to_string();
             let name = cluster.plan().name;
             let arguments = ["trust", "intermediate", "--ca", &root, "--cluster", name];
             self.isthmus(&[&arguments[..], &["--out", &out]].concat())?;
-            self.clusters[index].start_agent().await?;
         }
         Ok(())
+    }
+
+    /// A real Istio in each cluster, on one root, that knows the others by their remote
+    /// secrets.
+    ///
+    /// # Errors
+    /// When a part is missing or does not come up.
+    pub async fn install_istio(&mut self, flavour: Flavour) -> Result<()> {
+        self.make_authorities()?;
+        let clusters = self.clusters.iter_mut();
+        try_join_all(clusters.map(|cluster| cluster.install_istio(flavour))).await?;
+        self.exchange_secrets().await
     }
 
     /// Gives each cluster the remote secret of every other.

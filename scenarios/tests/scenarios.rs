@@ -15,6 +15,10 @@ mod churn;
 mod crash;
 mod credentials;
 mod envoy_verifies_trust;
+mod helloworld;
+mod istio;
+mod istio_baseline;
+mod istio_default;
 mod newcomer;
 mod one_cluster;
 mod setting;
@@ -26,7 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
-use scenarios::peers::Sidecars;
+use scenarios::{peers::Sidecars, world::cluster::istio::GatewayKind};
 
 use stage::Stage;
 
@@ -52,6 +56,10 @@ fn main() -> ExitCode {
         stage.trial("crash", crash::story),
         stage.trial("sidecars_agree", sidecars_agree::story),
         stage.trial("churn", churn::story),
+        stage.trial("istio_baseline", async |peers, report, scene| {
+            istio_baseline::story(GatewayKind::Envoy, peers, report, scene).await
+        }),
+        stage.trial("istio_default", istio_default::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -103,7 +103,7 @@ impl Setting {
         report: &Report,
         scene: &'a mut Scene,
     ) -> Result<&'a mut World> {
-        let world = scene.insert(World::start(peers, &plans()).await?);
+        let world = scene.insert(World::start(peers, &plans(TRUST_DOMAIN)).await?);
         report.given("two clusters, two networks, one pod range, real API servers");
         world.share_trust().await?;
         world.exchange_secrets().await?;
@@ -186,11 +186,12 @@ pub(crate) fn outbound(service: &str) -> String {
     format!("outbound|80||{service}.sample.svc.cluster.local")
 }
 
-fn plans() -> [ClusterPlan; 2] {
+/// Two clusters, each in a network of its own.
+pub(crate) fn plans(trust_domain: &'static str) -> [ClusterPlan; 2] {
     let plan = |name, network, region, zone, number| ClusterPlan {
         name,
         network,
-        trust_domain: TRUST_DOMAIN,
+        trust_domain,
         region,
         zone,
         number,
@@ -201,7 +202,11 @@ fn plans() -> [ClusterPlan; 2] {
     ]
 }
 
-fn service(name: &'static str, selector: &[(&str, &str)], exported: bool) -> ServicePlan {
+pub(crate) fn service(
+    name: &'static str,
+    selector: &[(&str, &str)],
+    exported: bool,
+) -> ServicePlan {
     ServicePlan {
         name,
         namespace: "sample",

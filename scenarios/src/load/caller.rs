@@ -1,7 +1,7 @@
 //! A client of the application: requests through a sidecar, each with a nonce of its own.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime},
 };
 
@@ -43,10 +43,14 @@ impl Caller {
         }
     }
 
-    /// A caller in a pod with a loopback device of its own.
+    /// A caller of `host` at this address: the sidecar of a pod with a loopback device of
+    /// its own, or where the pod's connections are captured on their way to.
     #[must_use]
-    pub fn in_pod(host: &str, limit: Duration) -> Self {
-        Self::new(Ipv4Addr::LOCALHOST.into(), host, limit)
+    pub fn at(door: SocketAddr, host: &str, limit: Duration) -> Self {
+        Self {
+            sidecar: door,
+            ..Self::new(door.ip(), host, limit)
+        }
     }
 
     /// Sends the request of this number, and says what became of it.

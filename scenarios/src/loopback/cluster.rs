@@ -291,7 +291,8 @@ impl Cluster {
         let address = self.slice.gateway_from_outside().ip();
         let status = json!({ "loadBalancer": { "ingress": [{ "ip": address }] } });
         api.set_status::<Service>(SYSTEM_NAMESPACE, GATEWAY, status)
-            .await
+            .await?;
+        Ok(())
     }
 
     async fn write_own_kubeconfig(&self) -> Result<()> {

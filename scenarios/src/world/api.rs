@@ -11,6 +11,8 @@ use kube::{
     Client, Config, Resource,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig as Loaded},
+    core::GroupVersionKind,
+    discovery::{Scope, pinned_kind},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -67,17 +69,78 @@ impl Api {
     /// # Errors
     /// What the server says.
     pub async fn create<K: Resource<DynamicType = ()>>(&self, object: Value) -> Result<()> {
-        let name = object["metadata"]["name"]
-            .as_str()
-            .unwrap_or("?")
-            .to_owned();
-        let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
+        let parameters = PostParams::default();
+        self.post::<K>(object, &parameters).await.map(drop)
+    }
+
+    /// What an object of kind `K` would become if it were created: webhooks are asked.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn rehearse<K: Resource<DynamicType = ()>>(&self, object: Value) -> Result<Value> {
+        let parameters = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        self.post::<K>(object, &parameters).await
+    }
+
+    async fn post<K: Resource<DynamicType = ()>>(
+        &self,
+        object: Value,
+        parameters: &PostParams,
+    ) -> Result<Value> {
         let object: DynamicObject = serde_json::from_value(object)?;
-        self.resource::<K>(namespace.as_deref())
-            .create(&PostParams::default(), &object)
+        let made = self
+            .resource::<K>(object.metadata.namespace.as_deref())
+            .create(parameters, &object)
             .await
-            .with_context(|| format!("cannot create {} {name}", K::kind(&())))?;
+            .with_context(|| {
+                let name = object.metadata.name.as_deref().unwrap_or("?");
+                format!("cannot create {} {name}", K::kind(&()))
+            })?;
+        Ok(serde_json::to_value(made)?)
+    }
+
+    /// Makes an object of any kind what this says, whoever made it before.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn apply(&self, object: &Value) -> Result<()> {
+        let object: DynamicObject = serde_json::from_value(object.clone())?;
+        let types = object.types.as_ref().context("an object without a kind")?;
+        let kind = GroupVersionKind::try_from(types)?;
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let applied = async {
+            let (resource, capabilities) = pinned_kind(&self.client, &kind).await?;
+            let client = self.client.clone();
+            let namespace = object.metadata.namespace.as_deref().unwrap_or("default");
+            let api: kube::Api<DynamicObject> = match capabilities.scope {
+                Scope::Cluster => kube::Api::all_with(client, &resource),
+                Scope::Namespaced => kube::Api::namespaced_with(client, namespace, &resource),
+            };
+            let parameters = PatchParams::apply(MANAGER).force();
+            api.patch(name, &parameters, &Patch::Apply(&object)).await
+        };
+        applied
+            .await
+            .with_context(|| format!("cannot apply {} {name}", kind.kind))?;
         Ok(())
+    }
+
+    /// An object, if there is one.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn find<K>(&self, namespace: &str, name: &str) -> Result<Option<K>>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: kube::Api<K> = kube::Api::namespaced(self.client.clone(), namespace);
+        Ok(api.get_opt(name).await?)
     }
 
     /// Merges a patch into an object.
@@ -97,7 +160,7 @@ impl Api {
         Ok(())
     }
 
-    /// Merges a status into an object, as kubelets and load balancers do.
+    /// Merges a status into an object, as kubelets and load balancers do; returns it whole.
     ///
     /// # Errors
     /// What the server says.
@@ -106,13 +169,14 @@ impl Api {
         namespace: &str,
         name: &str,
         status: Value,
-    ) -> Result<()> {
+    ) -> Result<Value> {
         let patch = serde_json::json!({ "status": status });
-        self.resource::<K>(Some(namespace))
+        let set = self
+            .resource::<K>(Some(namespace))
             .patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .with_context(|| format!("cannot set the status of {} {name}", K::kind(&())))?;
-        Ok(())
+        Ok(serde_json::to_value(set)?)
     }
 
     /// Deletes an object, with a grace where its kind knows one.
@@ -164,18 +228,32 @@ impl Api {
         account: &str,
         bound: Option<&Secret>,
     ) -> Result<String> {
-        let request = TokenRequest {
-            spec: Some(TokenRequestSpec {
-                audiences: None,
-                expiration_seconds: Some(TOKEN_SECONDS),
-                bound_object_ref: bound.map(|secret| BoundObjectReference {
-                    api_version: Some("v1".to_owned()),
-                    kind: Some("Secret".to_owned()),
-                    name: secret.metadata.name.clone(),
-                    uid: secret.metadata.uid.clone(),
-                }),
-                ..TokenRequestSpec::default()
+        let spec = TokenRequestSpec {
+            audiences: None,
+            expiration_seconds: Some(TOKEN_SECONDS),
+            bound_object_ref: bound.map(|secret| BoundObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Secret".to_owned()),
+                name: secret.metadata.name.clone(),
+                uid: secret.metadata.uid.clone(),
             }),
+            ..TokenRequestSpec::default()
+        };
+        self.request_token(namespace, account, spec).await
+    }
+
+    /// Asks for a token of an account, as the request says.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn request_token(
+        &self,
+        namespace: &str,
+        account: &str,
+        spec: TokenRequestSpec,
+    ) -> Result<String> {
+        let request = TokenRequest {
+            spec: Some(spec),
             ..TokenRequest::default()
         };
         let accounts: kube::Api<ServiceAccount> =
@@ -200,4 +278,6 @@ impl Api {
     }
 }
 
+/// Whose fields the fields are that are applied.
+const MANAGER: &str = "world";
 const TOKEN_SECONDS: i64 = 6 * 3600;

@@ -1,5 +1,7 @@
 //! One cluster of a world: its node, its control plane, its pods.
 
+pub mod istio;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -36,6 +38,7 @@ use crate::{
         ServicePlan, Workload,
     },
 };
+use istio::Installed;
 
 /// A standing cluster. Dropping it ends the pods, then the trust agent, then the
 /// control plane, then the node.
@@ -43,6 +46,7 @@ use crate::{
 pub struct Cluster {
     pods: BTreeMap<String, Pod>,
     agent: Option<Process>,
+    installed: Option<Installed>,
     control: ControlPlane,
     bridge: Bridge,
     node: Netns,
@@ -81,6 +85,7 @@ impl Cluster {
         let cluster = Self {
             pods: BTreeMap::new(),
             agent: None,
+            installed: None,
             control,
             bridge,
             node,
@@ -239,7 +244,11 @@ impl Cluster {
     pub async fn serve(&self, service: &ServicePlan) -> Result<()> {
         self.api()
             .create::<Service>(objects::service(service))
-            .await
+            .await?;
+        match self.installed {
+            Some(_) => self.name_services().await,
+            None => Ok(()),
+        }
     }
 
     /// Creates the gateway's service and gives it the wan address, as a cloud's
@@ -254,7 +263,8 @@ impl Cluster {
         let status = json!({ "loadBalancer": { "ingress": [{ "ip": self.plan.gateway() }] } });
         self.api()
             .set_status::<Service>(SYSTEM_NAMESPACE, GATEWAY, status)
-            .await
+            .await?;
+        Ok(())
     }
 
     /// Marks a service for other clusters, or removes the mark; says when it wrote.
@@ -393,6 +403,8 @@ impl Cluster {
             bridge: &self.bridge,
             wan: &self.wan,
             api: self.control.api(),
+            kubeconfig: self.control.kubeconfig(),
+            installed: self.installed.as_ref(),
         }
     }
 }

@@ -169,6 +169,8 @@ fn apiserver(binary: &Path, directory: &Path, plan: &ClusterPlan, audit: &Path) 
             format!("--token-auth-file={}", file("tokens.csv")),
             format!("--service-cluster-ip-range={SERVICE_RANGE}"),
             "--disable-admission-plugins=ServiceAccount".to_owned(),
+            // Webhooks are dialled at their pods: there is no kube-proxy.
+            "--enable-aggregator-routing=true".to_owned(),
             "--enable-priority-and-fairness=false".to_owned(),
             format!("--audit-policy-file={}", file("audit.yaml")),
             format!("--audit-log-path={}", audit.display()),

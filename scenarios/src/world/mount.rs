@@ -13,11 +13,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Writes a version of the volume's files and switches to it.
+/// Writes a version of the volume's files, of this mode, and switches to it.
 ///
 /// # Errors
 /// When a file or link cannot be made.
-pub fn write(volume: &Path, files: &BTreeMap<&str, Vec<u8>>) -> Result<()> {
+pub fn write(volume: &Path, files: &BTreeMap<&str, Vec<u8>>, mode: u32) -> Result<()> {
     fs::create_dir_all(volume)?;
     let data = volume.join("..data");
     let former = fs::read_link(&data).ok();
@@ -29,7 +29,7 @@ pub fn write(volume: &Path, files: &BTreeMap<&str, Vec<u8>>) -> Result<()> {
     for (name, content) in files {
         let path = volume.join(&version).join(name);
         fs::write(&path, content)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
     let draft = volume.join("..data_tmp");
     symlink(&version, &draft)?;
@@ -56,10 +56,10 @@ mod tests {
         let path = volume.path().join("mounted");
         let first = BTreeMap::from([("token", b"one".to_vec()), ("ca.crt", b"a".to_vec())]);
         let second = BTreeMap::from([("token", b"two".to_vec()), ("ca.crt", b"b".to_vec())]);
-        write(&path, &first).unwrap();
+        write(&path, &first, 0o600).unwrap();
         assert_eq!(fs::read(path.join("token")).unwrap(), b"one");
         let link = fs::read_link(path.join("token")).unwrap();
-        write(&path, &second).unwrap();
+        write(&path, &second, 0o600).unwrap();
         assert_eq!(fs::read(path.join("token")).unwrap(), b"two");
         assert_eq!(fs::read(path.join("ca.crt")).unwrap(), b"b");
         assert_eq!(fs::read_link(path.join("token")).unwrap(), link);

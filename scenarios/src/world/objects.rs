@@ -6,6 +6,7 @@ use anyhow::Result;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
+use super::kubelet::{APP, NOTHING};
 use crate::topology::{
     APP_PORT, ClusterPlan, GATEWAY, MESH_PORT, POD_RANGE, SYSTEM_NAMESPACE, ServicePlan, Workload,
 };
@@ -207,6 +208,58 @@ pub fn pod(plan: &ClusterPlan, workload: &Workload, name: &str) -> Value {
                 "ports": [{ "name": "http", "containerPort": APP_PORT }],
             }],
         },
+    })
+}
+
+/// A pod of a Deployment's template, as its ReplicaSet would make it, bound to the
+/// cluster's node.
+#[must_use]
+pub fn pod_of(plan: &ClusterPlan, workload: &Workload, name: &str, template: Value) -> Value {
+    let mut pod = template;
+    let set = format!("{}-{TEMPLATE_HASH}", workload.name);
+    let metadata = &mut pod["metadata"];
+    metadata["name"] = json!(name);
+    metadata["namespace"] = json!(workload.namespace);
+    metadata["generateName"] = json!(format!("{set}-"));
+    metadata["labels"]["pod-template-hash"] = json!(TEMPLATE_HASH);
+    for (label, value) in &workload.labels {
+        metadata["labels"][label] = json!(value);
+    }
+    metadata["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": set,
+        "uid": "00000000-0000-4000-8000-000000000000",
+        "controller": true,
+    }]);
+    pod["apiVersion"] = json!("v1");
+    pod["kind"] = json!("Pod");
+    pod["spec"]["nodeName"] = json!(plan.node_name());
+    pod
+}
+
+/// The template of an application, or of nothing, that leaves its sidecar to others.
+#[must_use]
+pub fn application(workload: &Workload, version: Option<&str>, pod: &str) -> Value {
+    let container = match version {
+        None => json!({ "name": "app", "image": NOTHING }),
+        Some(version) => json!({
+            "name": "app",
+            "image": APP,
+            "args": [
+                "helloworld",
+                "--listen", format!("0.0.0.0:{APP_PORT}"),
+                "--version", version,
+                "--pod", pod,
+            ],
+            "ports": [{ "name": "http", "containerPort": APP_PORT }],
+            "readinessProbe": { "httpGet": { "path": "/hello", "port": APP_PORT } },
+        }),
+    };
+    let account = workload.account;
+    json!({
+        "metadata": {},
+        "spec": { "serviceAccountName": account, "containers": [container] },
     })
 }
 

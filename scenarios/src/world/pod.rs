@@ -13,10 +13,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     Wan,
     api::Api,
+    cluster::istio::Installed,
+    kubeconfig::Kubeconfig,
+    kubelet::Admitted,
     objects,
     role::{self, Check, Outfit, Seat},
 };
@@ -25,7 +29,8 @@ use crate::{
     peers::Peers,
     probe::{self, Page, eventually},
     process::{Process, Program},
-    topology::{ClusterPlan, NODE_ON_POD_BRIDGE, OUTBOUND_PORT, Role, Workload},
+    rootfs::Rootfs,
+    topology::{ClusterPlan, NODE_ON_POD_BRIDGE, OUTBOUND_PORT, Role, SERVICE_PORT, Workload},
 };
 
 /// What a pod needs of the cluster that it starts in.
@@ -49,6 +54,39 @@ pub struct Host<'a> {
     pub wan: &'a Wan,
     /// The cluster's API.
     pub api: &'a Api,
+    /// How to reach it.
+    pub kubeconfig: &'a Kubeconfig,
+    /// What charts have installed.
+    pub installed: Option<&'a Installed>,
+}
+
+impl<'a> Host<'a> {
+    fn installed(&self) -> Result<&'a Installed> {
+        self.installed
+            .with_context(|| format!("nothing is installed in {}", self.plan.name))
+    }
+
+    /// What runs in a pod whose object says it, made in `directory`.
+    async fn outfit(&self, directory: &Path, netns: &Netns, object: Value) -> Result<Outfit> {
+        let admitted = Admitted {
+            host: *self,
+            installed: self.installed()?,
+            directory,
+            netns,
+            object: &serde_json::from_value(object)?,
+        };
+        admitted.outfit().await
+    }
+
+    /// The object of a pod, before webhooks had their say.
+    pub(super) fn object(&self, workload: &Workload, name: &str) -> Result<Value> {
+        let template = match &workload.role {
+            Role::Charted { .. } => self.installed()?.template(workload.name)?,
+            Role::Injected { version } => objects::application(workload, *version, name),
+            _ => return Ok(objects::pod(self.plan, workload, name)),
+        };
+        Ok(objects::pod_of(self.plan, workload, name, template))
+    }
 }
 
 /// A running pod. Dropping it ends its programs, then its namespace; the API
@@ -62,6 +100,7 @@ pub struct Pod {
     workload: Workload,
     address: Ipv4Addr,
     checks: Vec<Check>,
+    root: Option<Rootfs>,
     app: PathBuf,
     directory: PathBuf,
     logs: PathBuf,
@@ -83,27 +122,38 @@ impl Pod {
         kubeconfig: Option<String>,
     ) -> Result<Self> {
         let netns = plug(host, workload, name, address)?;
-        let object = objects::pod(host.plan, workload, name);
-        host.api.create::<PodObject>(object).await?;
-        let status = objects::pod_status(address, host.plan.node(), false);
         host.api
+            .create::<PodObject>(host.object(workload, name)?)
+            .await?;
+        let status = objects::pod_status(address, host.plan.node(), false);
+        let object = host
+            .api
             .set_status::<PodObject>(workload.namespace, name, status)
             .await?;
         let directory = host.directory.join("pods").join(name);
         fs::create_dir_all(&directory)?;
-        let seat = Seat {
-            plan: host.plan,
-            peers: host.peers,
-            cluster: host.directory,
-            directory: &directory,
-            kubeconfig,
-            workload,
-            pod: name,
-            address,
+        let outfit = match &workload.role {
+            Role::Charted { .. } | Role::Injected { .. } => {
+                host.outfit(&directory, &netns, object).await?
+            }
+            _ => Seat {
+                plan: host.plan,
+                peers: host.peers,
+                cluster: host.directory,
+                directory: &directory,
+                kubeconfig,
+                workload,
+                pod: name,
+                address,
+            }
+            .outfit()?,
         };
-        let Outfit { programs, checks } = seat.outfit()?;
+        for program in &outfit.before {
+            program.run(&netns).await?;
+        }
         let log_prefix = format!("{}-{name}", host.plan.name);
-        let processes = programs
+        let processes = outfit
+            .programs
             .into_iter()
             .map(|program| {
                 let log = host.logs.join(format!("{log_prefix}-{}.log", program.name));
@@ -116,7 +166,8 @@ impl Pod {
             name: name.to_owned(),
             workload: workload.clone(),
             address,
-            checks,
+            checks: outfit.checks,
+            root: outfit.root,
             app: host.peers.app.clone(),
             directory,
             logs: host.logs.to_owned(),
@@ -136,7 +187,8 @@ impl Pod {
         let status = objects::pod_status(self.address, host.plan.node(), true);
         host.api
             .set_status::<PodObject>(self.workload.namespace, &self.name, status)
-            .await
+            .await?;
+        Ok(())
     }
 
     /// Whether its programs run and every check holds, at this moment.
@@ -209,8 +261,19 @@ impl Pod {
     /// # Errors
     /// When there is no answer.
     pub async fn call(&self, host: &str, path: &str) -> Result<Page> {
-        let sidecar = SocketAddr::from((Ipv4Addr::LOCALHOST, OUTBOUND_PORT));
-        probe::get(&self.netns, sidecar, host, path).await
+        probe::get(&self.netns, self.door(host)?, host, path).await
+    }
+
+    /// Where a caller in the pod connects to in order to reach a service: its sidecar, or
+    /// the service's own address where connections are captured.
+    ///
+    /// # Errors
+    /// When the pod cannot resolve the name.
+    pub fn door(&self, host: &str) -> Result<SocketAddr> {
+        match &self.root {
+            None => Ok((Ipv4Addr::LOCALHOST, OUTBOUND_PORT).into()),
+            Some(root) => Ok((root.resolve(host)?, SERVICE_PORT).into()),
+        }
     }
 
     /// Runs `world-app` inside to its end and returns what it says.
@@ -282,15 +345,20 @@ fn plug(host: Host<'_>, workload: &Workload, name: &str, address: Ipv4Addr) -> R
     host.bridge
         .plug(host.node, &netns, "eth0", &format!("{address}/24"))?;
     netns.ip(&[format!("route add default via {NODE_ON_POD_BRIDGE}")])?;
-    if workload.role == Role::Gateway {
-        host.wan.plug(&netns, "wan0", host.plan.gateway())?;
+    let wan = match &workload.role {
+        Role::Gateway => Some(host.plan.gateway()),
+        Role::Charted { wan } => *wan,
+        _ => None,
+    };
+    if let Some(wan) = wan {
+        host.wan.plug(&netns, "wan0", wan)?;
     }
     Ok(netns)
 }
 
 async fn hold(netns: &Netns, check: &Check) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, check.port));
-    let page = probe::get(netns, address, "localhost", check.path).await?;
+    let page = probe::get(netns, address, "localhost", &check.path).await?;
     if page.status == 200 && page.text.contains(&check.contains) {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     peers::{Peers, Sidecars},
     process::Program,
+    rootfs::Rootfs,
     topology::{
         APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, MESH_PORT, OUTBOUND_PORT, Role, Workload,
         XDS_PORT, pod_address,
@@ -55,19 +56,24 @@ pub struct Seat<'a> {
 /// What runs, and what must answer before the pod is ready.
 #[derive(Debug)]
 pub struct Outfit {
-    /// The programs, in the order in which they start.
+    /// What runs to its end before.
+    pub before: Vec<Program>,
+    /// The programs, in the order in which they start and end.
     pub programs: Vec<Program>,
     /// All of these must hold.
     pub checks: Vec<Check>,
+    /// The file system of its own, where it has one: then its connections are captured, not
+    /// made by the loopback address of its sidecar.
+    pub root: Option<Rootfs>,
 }
 
 /// A page on the pod's loopback that must answer 200.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// The port.
     pub port: u16,
     /// The path.
-    pub path: &'static str,
+    pub path: String,
     /// What the page must contain.
     pub contains: String,
 }
@@ -87,14 +93,17 @@ impl Seat<'_> {
                 outfit.checks.push(Check::of(APP_PORT, "/hello"));
                 Ok(outfit)
             }
-            Role::Bare { version } => Ok(Outfit {
-                programs: vec![self.hello(version, Ipv4Addr::UNSPECIFIED)],
-                checks: vec![Check::of(APP_PORT, "/hello")],
-            }),
+            Role::Bare { version } => Ok(Outfit::of(
+                vec![self.hello(version, Ipv4Addr::UNSPECIFIED)],
+                vec![Check::of(APP_PORT, "/hello")],
+            )),
             Role::Client => self.sidecar(&format!("127.0.0.1:{OUTBOUND_PORT}")),
             Role::Gateway => self.ours("eastwest", &self.gateway_config(), 15021),
             Role::Discovery => {
                 self.ours("discovery", &self.discovery_config(), DISCOVERY_DEBUG_PORT)
+            }
+            Role::Charted { .. } | Role::Injected { .. } => {
+                bail!("{} is what its object says", self.pod)
             }
         }
     }
@@ -130,16 +139,16 @@ impl Seat<'_> {
             identity: &discovery,
         };
         let file = self.write("envoy.json", &bootstrap.value())?;
-        Ok(Outfit {
-            programs: vec![self.sidecar_program(&file)?],
-            checks: vec![
+        Ok(Outfit::of(
+            vec![self.sidecar_program(&file)?],
+            vec![
                 Check::of(ADMIN_PORT, "/ready"),
                 Check {
                     contains: listener.to_owned(),
                     ..Check::of(ADMIN_PORT, "/listeners")
                 },
             ],
-        })
+        ))
     }
 
     /// An Envoy or one of our own, as the workload's label or the world says; both take
@@ -169,17 +178,15 @@ impl Seat<'_> {
     fn ours(&self, role: &str, config: &Value, port: u16) -> Result<Outfit> {
         if let Some(kubeconfig) = &self.kubeconfig {
             let files = BTreeMap::from([("config", kubeconfig.clone().into_bytes())]);
-            mount::write(&self.kubeconfig_volume(), &files)?;
+            mount::write(&self.kubeconfig_volume(), &files, 0o600)?;
         }
         let file = self.write(&format!("{role}.yaml"), config)?;
         let arguments = [role, "--config", &file.display().to_string()];
-        Ok(Outfit {
-            programs: vec![
-                Program::new(role, &self.peers.isthmus, arguments)
-                    .with_variable("RUST_LOG", "info"),
-            ],
-            checks: vec![Check::of(port, "/healthz/ready")],
-        })
+        let program = Program::new(role, &self.peers.isthmus, arguments);
+        Ok(Outfit::of(
+            vec![program.with_variable("RUST_LOG", "info")],
+            vec![Check::of(port, "/healthz/ready")],
+        ))
     }
 
     fn discovery_config(&self) -> Value {
@@ -224,11 +231,22 @@ impl Seat<'_> {
     }
 }
 
+impl Outfit {
+    fn of(programs: Vec<Program>, checks: Vec<Check>) -> Self {
+        Self {
+            before: Vec::new(),
+            programs,
+            checks,
+            root: None,
+        }
+    }
+}
+
 impl Check {
-    fn of(port: u16, path: &'static str) -> Self {
+    fn of(port: u16, path: &str) -> Self {
         Self {
             port,
-            path,
+            path: path.to_owned(),
             contains: String::new(),
         }
     }

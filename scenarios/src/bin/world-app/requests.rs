@@ -1,9 +1,17 @@
 //! `load`: requests through the sidecar, each with a nonce of its own, each told.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
-use scenarios::load::{Answer, Caller};
+use scenarios::{
+    load::{Answer, Caller},
+    topology::OUTBOUND_PORT,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -16,6 +24,9 @@ pub(crate) struct Args {
     /// The name that the sidecar routes by.
     #[arg(long)]
     host: String,
+    /// Where to connect to.
+    #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, OUTBOUND_PORT)))]
+    door: SocketAddr,
     #[arg(
         long,
         conflicts_with = "every_ms",
@@ -33,7 +44,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let limit = Duration::from_secs(args.limit_seconds);
-    let caller = Arc::new(Caller::in_pod(&args.host, limit));
+    let caller = Arc::new(Caller::at(args.door, &args.host, limit));
     match (args.count, args.every_ms) {
         (Some(count), _) => many(&caller, count, args.at_once).await,
         (None, Some(every)) => steady(&caller, Duration::from_millis(every)).await,
