@@ -59,6 +59,9 @@ fn main() -> ExitCode {
         stage.trial("istio_baseline", async |peers, report, scene| {
             istio_baseline::story(GatewayKind::Envoy, peers, report, scene).await
         }),
+        stage.trial("istio_ours", async |peers, report, scene| {
+            istio_baseline::story(GatewayKind::Ours, peers, report, scene).await
+        }),
         stage.trial("istio_default", istio_default::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
