@@ -142,6 +142,8 @@ pub enum Role {
     Injected {
         /// What it calls itself.
         version: Option<&'static str>,
+        /// Where its sidecar finds istiod, if that is not its own cluster's.
+        istiod: Option<Ipv4Addr>,
     },
 }
 

@@ -10,7 +10,7 @@ use scenarios::{
     probe::eventually,
     report::Report,
     witness::ClientCertificate,
-    world::{Cluster, World},
+    world::{World, pod::Pod},
 };
 
 use crate::setting::{ARRIVAL, HELLOWORLD};
@@ -46,9 +46,8 @@ pub(crate) async fn is_shared(
     Ok(())
 }
 
-/// The client's certificate as the sidecar of a v2 pod verified it.
-pub(crate) async fn v2_sees(c1: &Cluster) -> Result<ClientCertificate> {
-    let client = c1.pod("client")?;
+/// A client's certificate as the sidecar of a v2 pod verified it.
+pub(crate) async fn v2_sees(client: &Pod) -> Result<ClientCertificate> {
     let answer = eventually("v2 answers", ARRIVAL, async || {
         let answer = client.call(HELLOWORLD, "/hello").await?.json()?;
         ensure!(answer["version"] == "v2", "{answer}");

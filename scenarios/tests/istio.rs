@@ -40,6 +40,7 @@ impl Mesh {
             labels: labels(&[("app", account), ("version", version)]),
             role: Role::Injected {
                 version: Some(version),
+                istiod: None,
             },
             address: Some(pod_address(address)),
         };
@@ -49,7 +50,10 @@ impl Mesh {
             v1: workload("helloworld-v1", "helloworld", "v1", 20),
             v2: workload("helloworld-v2", "helloworld", "v2", 50),
             client: Workload {
-                role: Role::Injected { version: None },
+                role: Role::Injected {
+                    version: None,
+                    istiod: None,
+                },
                 ..workload("client", "client", "none", 30)
             },
         }

@@ -56,7 +56,7 @@ pub(crate) async fn story(
 }
 
 async fn is_who_it_is(world: &World, report: &Report) -> Result<()> {
-    let seen = v2_sees(world.cluster("c1")).await?;
+    let seen = v2_sees(world.cluster("c1").pod("client")?).await?;
     ensure!(seen.uris == [CLIENT_ID], "v2 sees {:?}", seen.uris);
     let (own, foreign) = (intermediate(world, "c1")?, intermediate(world, "c2")?);
     ensure!(seen.is_signed_by(&own)?, "not signed by c1's intermediate");

@@ -19,6 +19,7 @@ mod helloworld;
 mod istio;
 mod istio_baseline;
 mod istio_default;
+mod istio_dropin;
 mod newcomer;
 mod one_cluster;
 mod setting;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         stage.trial("istio_ours", async |peers, report, scene| {
             istio_baseline::story(GatewayKind::Ours, peers, report, scene).await
         }),
+        stage.trial("istio_dropin", istio_dropin::story),
         stage.trial("istio_default", istio_default::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()

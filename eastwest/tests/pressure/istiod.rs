@@ -17,7 +17,6 @@ use prost::Message;
 
 use crate::{
     control_plane::{ASSIGNMENT, Asked, CLUSTER, ControlPlane, LISTENER},
-    fault,
     process::{Orders, Process},
     trial,
     world::nobody,
@@ -213,7 +212,6 @@ async fn five_thousand() {
     let endpoint = (gateway.cpu() - begin) / CHANGES as u32;
     println!("an endpoint changed: {endpoint:?} of processor time");
     let last = gateway.resident();
-    let promise = format!("at most {} MiB", GATE >> 20);
     let measured = format!(
         "{} MiB, {} MiB after {CHANGES} changes",
         first >> 20,
@@ -221,7 +219,6 @@ async fn five_thousand() {
     );
     println!("{measured}");
     assert!(last <= GATE, "{measured}");
-    fault("istiod", "5,000 services", &promise, measured);
 }
 
 /// Waits until it uses no processor time any more.

@@ -5,11 +5,18 @@
 pub mod container;
 mod volume;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use k8s_openapi::api::{authentication::v1::TokenRequestSpec, core::v1::Pod};
+use k8s_openapi::api::{
+    authentication::v1::TokenRequestSpec,
+    core::v1::{HostAlias, Pod},
+};
 
 use super::{cluster::istio::Installed, pod::Host, role::Outfit};
 use crate::{netns::Netns, process::Program, rootfs::Rootfs, topology::API_PORT};
@@ -70,7 +77,7 @@ impl Admitted<'_> {
     }
 
     async fn root(&self) -> Result<Rootfs> {
-        let hosts = self.host.directory.join("hosts");
+        let hosts = self.hosts()?;
         let directory = self.directory.join("root");
         let root = Rootfs::create(directory, self.installed.programs(), &hosts)?;
         let template = root.outside(Path::new(BOOTSTRAP))?;
@@ -95,6 +102,23 @@ impl Admitted<'_> {
         ]);
         volume::write(&root.outside(Path::new(ACCESS))?, Some(&files))?;
         Ok(root)
+    }
+
+    /// The file by which the pod resolves names; its own, where it has names of its own.
+    fn hosts(&self) -> Result<PathBuf> {
+        let common = self.host.directory.join("hosts");
+        let spec = self.object.spec.as_ref();
+        let Some(aliases) = spec.and_then(|spec| spec.host_aliases.as_ref()) else {
+            return Ok(common);
+        };
+        let line = |alias: &HostAlias| {
+            let names = alias.hostnames.as_deref().unwrap_or_default();
+            format!("{} {}\n", alias.ip, names.join(" "))
+        };
+        let own: String = aliases.iter().map(line).collect();
+        let file = self.directory.join("hosts");
+        fs::write(&file, own + &fs::read_to_string(common)?)?;
+        Ok(file)
     }
 
     async fn mount(&self, containers: &[Container], root: &Rootfs) -> Result<()> {

@@ -240,7 +240,12 @@ pub fn pod_of(plan: &ClusterPlan, workload: &Workload, name: &str, template: Val
 
 /// The template of an application, or of nothing, that leaves its sidecar to others.
 #[must_use]
-pub fn application(workload: &Workload, version: Option<&str>, pod: &str) -> Value {
+pub fn application(
+    workload: &Workload,
+    version: Option<&str>,
+    istiod: Option<Ipv4Addr>,
+    pod: &str,
+) -> Value {
     let container = match version {
         None => json!({ "name": "app", "image": NOTHING }),
         Some(version) => json!({
@@ -257,10 +262,15 @@ pub fn application(workload: &Workload, version: Option<&str>, pod: &str) -> Val
         }),
     };
     let account = workload.account;
-    json!({
+    let mut template = json!({
         "metadata": {},
         "spec": { "serviceAccountName": account, "containers": [container] },
-    })
+    });
+    if let Some(ip) = istiod {
+        let names = ["istiod.istio-system.svc"];
+        template["spec"]["hostAliases"] = json!([{ "ip": ip, "hostnames": names }]);
+    }
+    template
 }
 
 /// The status that a kubelet writes for a running pod.

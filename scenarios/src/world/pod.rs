@@ -82,7 +82,9 @@ impl<'a> Host<'a> {
     pub(super) fn object(&self, workload: &Workload, name: &str) -> Result<Value> {
         let template = match &workload.role {
             Role::Charted { .. } => self.installed()?.template(workload.name)?,
-            Role::Injected { version } => objects::application(workload, *version, name),
+            Role::Injected { version, istiod } => {
+                objects::application(workload, *version, *istiod, name)
+            }
             _ => return Ok(objects::pod(self.plan, workload, name)),
         };
         Ok(objects::pod_of(self.plan, workload, name, template))
@@ -245,6 +247,18 @@ impl Pod {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         role::state_directory(&self.directory)
+    }
+
+    /// Where a file of its own lies outside.
+    ///
+    /// # Errors
+    /// When it has no file system of its own, or not there.
+    pub fn outside(&self, inside: &Path) -> Result<PathBuf> {
+        let root = self
+            .root
+            .as_ref()
+            .context("a pod without files of its own")?;
+        root.outside(inside)
     }
 
     /// Gets a page from its loopback.

@@ -24,7 +24,7 @@ pub(super) async fn follow_the_pods(
     every_pod_serves(world).await?;
     report.then("each of its three pods answers");
 
-    let seen = v2_sees(world.cluster("c1")).await?;
+    let seen = v2_sees(world.cluster("c1").pod("client")?).await?;
     ensure!(seen.uris == [CLIENT_ID], "v2 sees {:?}", seen.uris);
     let (own, foreign) = (intermediate(world, "c1")?, intermediate(world, "c2")?);
     ensure!(seen.is_signed_by(&own)?, "not signed by c1's intermediate");

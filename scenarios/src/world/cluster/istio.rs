@@ -146,7 +146,10 @@ impl Cluster {
                 name: "probe",
                 namespace: "sample",
                 account: "client",
-                role: Role::Injected { version: None },
+                role: Role::Injected {
+                    version: None,
+                    istiod: None,
+                },
                 ..istiod()
             };
             self.rehearse(&probe).await.map(drop)
