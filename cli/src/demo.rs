@@ -4,20 +4,25 @@ mod lines;
 mod live;
 mod playing;
 mod screen;
+mod sidecars;
 mod svg;
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File},
     io::{IsTerminal, stdout},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::{fs::DirBuilderExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use ratatui::{Terminal, backend::TestBackend};
-use scenarios::demo::{Mesh, Order, Play, Script};
+use scenarios::{
+    demo::{Mesh, Order, Play, Script},
+    loopback::cluster::Ground,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +31,7 @@ use crate::{
     process::{self, Threads},
 };
 use screen::{Guide, draw};
+use sidecars::{Sidecars, Wish};
 
 /// Two clusters in two networks on this machine, one mesh in front of them, and five things
 /// to try. Needs nothing installed, and no root.
@@ -47,9 +53,34 @@ pub(crate) struct Args {
     /// Leave files behind, and say how to look into them.
     #[arg(long)]
     keep: bool,
+    /// What stands beside applications.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Wish::Auto)]
+    sidecars: Wish,
+    /// The Envoy to take, instead of one on PATH or in the cache of this repository's tests.
+    #[arg(long, value_name = "PATH")]
+    envoy: Option<PathBuf>,
     /// The first of two slices of loopback to use: N stands for 127.N.0.0/16 (and 127.N+100).
     #[arg(long, value_name = "N", default_value_t = 1)]
     slice: u8,
+}
+
+/// A program to become: with `--with-parent` it ends with its parent, as our roles do.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exec {
+    program: PathBuf,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Exec {
+    /// Becomes it.
+    ///
+    /// # Errors
+    /// When it cannot be run; else this never returns.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let error = Command::new(&self.program).args(self.arguments).exec();
+        Err(error).with_context(|| format!("cannot run {}", self.program.display()))
+    }
 }
 
 /// How the demo is told.
@@ -71,21 +102,32 @@ struct Home {
 /// # Errors
 /// When it cannot be brought up, or the script cannot go on.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let sidecars = Sidecars::choose(args.sidecars, args.envoy.as_deref())?;
     let home = Home::make(args.keep)?;
     logging::start_into(File::create(home.directory.join("log/demo.log"))?);
-    process::run(Threads::PerCore, |cancel| play(args, home, cancel))
+    process::run(Threads::PerCore, |cancel| {
+        play(args, sidecars, home, cancel)
+    })
 }
 
-async fn play(args: Args, home: Home, cancel: CancellationToken) -> Result<ExitCode> {
+async fn play(
+    args: Args,
+    sidecars: Sidecars,
+    home: Home,
+    cancel: CancellationToken,
+) -> Result<ExitCode> {
     let begin = Instant::now();
     let order = Order {
-        isthmus: std::env::current_exe().context("where is this program?")?,
-        directory: home.directory.clone(),
+        ground: Ground {
+            isthmus: std::env::current_exe().context("where is this program?")?,
+            directory: home.directory.clone(),
+            sidecars: sidecars.kind.clone(),
+        },
         first: args.slice,
         pace: Duration::from_millis(10),
     };
     let style = Style::of(&args);
-    style.say("bringing up two clusters …");
+    style.say(&format!("bringing up two clusters; sidecars: {sidecars} …"));
     let started = tokio::select! {
         started = Mesh::start(&order) => started,
         () = cancel.cancelled() => return Ok(ExitCode::FAILURE),

@@ -5,6 +5,8 @@ pub mod cluster;
 
 pub mod host;
 
+pub mod proxy;
+
 pub mod slice;
 
 pub mod wire;

@@ -76,11 +76,7 @@ impl Peers {
     /// With the reason when this machine cannot have a part that is needed.
     pub fn find(app: &Path, isthmus: &Path, sidecars: Option<Sidecars>) -> Result<Self, Missing> {
         check_machine()?;
-        let part = |part: Part| {
-            part.find()
-                .map_err(|error| Missing(format!("{}: {error:#}", part.name)))
-        };
-        let envoy = part(ENVOY);
+        let envoy = envoy();
         let sidecars = match (sidecars, &envoy) {
             (Some(Sidecars::Envoy), Err(missing)) => return Err(missing.clone()),
             (None, Err(missing)) if required() => return Err(missing.clone()),
@@ -89,10 +85,10 @@ impl Peers {
             (None, Err(_)) => Sidecars::Builtin,
         };
         Ok(Self {
-            etcd: part(ETCD)?,
+            etcd: ETCD.get()?,
             envoy,
             sidecars,
-            kube: part(KUBERNETES)?,
+            kube: KUBERNETES.get()?,
             isthmus: isthmus.to_owned(),
             app: app.to_owned(),
         })
@@ -112,8 +108,24 @@ impl Peers {
 /// # Errors
 /// With the reason when this machine cannot have it.
 pub fn kubectl() -> Result<PathBuf, Missing> {
-    let found = KUBECTL.find();
-    found.map_err(|error| Missing(format!("{}: {error:#}", KUBECTL.name)))
+    KUBECTL.get()
+}
+
+/// Finds or makes Envoy; it needs neither root nor any other part.
+///
+/// # Errors
+/// With the reason when this machine cannot have it.
+pub fn envoy() -> Result<PathBuf, Missing> {
+    ENVOY.get()
+}
+
+/// An Envoy that is there already, on `PATH` or in the cache: nothing is built for it.
+#[must_use]
+pub fn envoy_at_hand() -> Option<PathBuf> {
+    which("envoy").or_else(|| {
+        let (_, binary) = ENVOY.place(&cache().ok()?).ok()?;
+        binary.is_file().then_some(binary)
+    })
 }
 
 /// Whether a missing part is an error instead of a reason to skip
@@ -164,11 +176,14 @@ const ENVOY: Part = Part {
 };
 
 impl Part {
+    fn get(self) -> Result<PathBuf, Missing> {
+        self.find()
+            .map_err(|error| Missing(format!("{}: {error:#}", self.name)))
+    }
+
     fn find(self) -> Result<PathBuf> {
         let cache = cache()?;
-        let key = self.key()?;
-        let place = cache.join(format!("{}-{key}", self.name));
-        let binary = place.join(self.binary);
+        let (place, binary) = self.place(&cache)?;
         if binary.exists() {
             return Ok(binary);
         }
@@ -179,7 +194,7 @@ impl Part {
             );
         }
         fs::create_dir_all(&cache)?;
-        let lock = File::create(cache.join(format!("{}-{key}.lock", self.name)))?;
+        let lock = File::create(place.with_extension("lock"))?;
         lock.lock()?;
         if !binary.exists() {
             eprintln!(
@@ -189,6 +204,13 @@ impl Part {
             self.build(&cache, &place)?;
         }
         Ok(binary)
+    }
+
+    /// Its directory in the cache, and the file that it is built for, there or not.
+    fn place(self, cache: &Path) -> Result<(PathBuf, PathBuf)> {
+        let directory = cache.join(format!("{}-{}", self.name, self.key()?));
+        let binary = directory.join(self.binary);
+        Ok((directory, binary))
     }
 
     fn build(self, cache: &Path, place: &Path) -> Result<()> {

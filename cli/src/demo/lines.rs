@@ -124,6 +124,7 @@ mod tests {
         };
         let picture = Picture {
             at_ms: 2500,
+            sidecars: "builtin",
             clusters: vec![ClusterView {
                 name: "c1".to_owned(),
                 calls,

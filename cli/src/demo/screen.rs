@@ -55,7 +55,11 @@ pub(crate) fn draw(frame: &mut Frame<'_>, picture: &Picture, guide: &Guide) {
 fn headline(picture: &Picture) -> Paragraph<'_> {
     let mut spans = vec![
         " isthmus demo ".bold().reversed(),
-        Span::raw(format!(" {} s  ", picture.at_ms / 1000)),
+        Span::raw(format!(
+            " {} s · sidecars: {}  ",
+            picture.at_ms / 1000,
+            picture.sidecars
+        )),
     ];
     if let Some(event) = &picture.event {
         spans.push(event.as_str().yellow());

@@ -4,7 +4,7 @@
 use std::{
     fs,
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{Duration, Instant, SystemTime},
 };
@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{
     loopback::{
-        cluster::{Cluster, Role, deploy, link},
+        cluster::{Cluster, Ground, Role, deploy, link},
+        proxy::Kind,
         slice::Slice,
         wire::Wire,
     },
@@ -36,10 +37,8 @@ use crate::{
 /// What the demo needs to know.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// The command `isthmus`, that runs our roles.
-    pub isthmus: PathBuf,
-    /// Where files go: made anew, and removed in the end unless kept.
-    pub directory: PathBuf,
+    /// What its clusters share.
+    pub ground: Ground,
     /// The number of the first cluster's slice of loopback.
     pub first: u8,
     /// From one request of a client to its next.
@@ -52,6 +51,7 @@ pub struct Mesh {
     members: Vec<Member>,
     /// What leads from each cluster to another's API server.
     wires: Vec<Wire>,
+    sidecars: &'static str,
     start: Instant,
     tokens: u32,
 }
@@ -72,14 +72,10 @@ impl Mesh {
     pub async fn start(order: &Order) -> Result<Self> {
         let plans = plans();
         let slices = slices(order.first, plans.len())?;
-        share_trust(order, &plans)?;
+        share_trust(&order.ground, &plans)?;
         let starting = plans.iter().zip(&slices).map(|(plan, slice)| {
             let readers: Vec<Slice> = slices.iter().filter(|s| *s != slice).copied().collect();
-            async move {
-                let plan = plan.clone();
-                let (isthmus, home) = (&order.isthmus, &order.directory);
-                Cluster::start(plan, *slice, &readers, isthmus, home).await
-            }
+            async move { Cluster::start(plan.clone(), *slice, &readers, &order.ground).await }
         });
         let mut clusters = try_join_all(starting).await?;
         let wires = join(&clusters).await?;
@@ -89,6 +85,10 @@ impl Mesh {
         let mut mesh = Self {
             members,
             wires,
+            sidecars: match order.ground.sidecars {
+                Kind::Envoy(_) => "envoy",
+                Kind::Builtin => "builtin",
+            },
             start: Instant::now(),
             tokens: 1,
         };
@@ -111,6 +111,7 @@ impl Mesh {
         let clusters = futures::future::join_all(views).await;
         Picture {
             at_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            sidecars: self.sidecars,
             clusters,
             event,
         }
@@ -347,11 +348,11 @@ async fn populate(cluster: &Cluster) -> Result<()> {
 }
 
 /// One root, an intermediate for each cluster.
-fn share_trust(order: &Order, plans: &[ClusterPlan]) -> Result<()> {
-    fs::create_dir_all(&order.directory)?;
-    let root = order.directory.join("root").display().to_string();
+fn share_trust(ground: &Ground, plans: &[ClusterPlan]) -> Result<()> {
+    fs::create_dir_all(&ground.directory)?;
+    let root = ground.directory.join("root").display().to_string();
     run(
-        &order.isthmus,
+        &ground.isthmus,
         &[
             "trust",
             "init",
@@ -362,7 +363,7 @@ fn share_trust(order: &Order, plans: &[ClusterPlan]) -> Result<()> {
         ],
     )?;
     for plan in plans {
-        let out = order
+        let out = ground
             .directory
             .join(plan.name)
             .join("ca")
@@ -376,7 +377,10 @@ fn share_trust(order: &Order, plans: &[ClusterPlan]) -> Result<()> {
             "--cluster",
             plan.name,
         ];
-        run(&order.isthmus, &[&arguments[..], &["--out", &out]].concat())?;
+        run(
+            &ground.isthmus,
+            &[&arguments[..], &["--out", &out]].concat(),
+        )?;
     }
     Ok(())
 }

@@ -17,7 +17,12 @@ use k8s_openapi::api::{
 };
 use serde_json::{Value, json};
 
-use super::{host::Host, slice::Slice, wire::Wire};
+use super::{
+    host::Host,
+    proxy::{self, Workshop},
+    slice::Slice,
+    wire::Wire,
+};
 use crate::{
     apiserver::{ApiServer, ApiServerConfig},
     probe::{eventually, get_here},
@@ -46,6 +51,17 @@ pub struct Cluster {
     logs: PathBuf,
 }
 
+/// What the clusters of a world share.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The command `isthmus`, that runs our roles.
+    pub isthmus: PathBuf,
+    /// Where files go, logs in `log`; made where it is not there.
+    pub directory: PathBuf,
+    /// What stands beside applications.
+    pub sidecars: proxy::Kind,
+}
+
 /// Our own processes in a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -67,14 +83,20 @@ impl Cluster {
         plan: ClusterPlan,
         slice: Slice,
         readers: &[Slice],
-        isthmus: &Path,
-        home: &Path,
+        ground: &Ground,
     ) -> Result<Self> {
-        let directory = home.join(plan.name);
+        let directory = ground.directory.join(plan.name);
         fs::create_dir_all(&directory)?;
-        let logs = home.join("log");
+        let logs = ground.directory.join("log");
         fs::create_dir_all(&logs)?;
-        let host = Host::new(plan.clone(), slice, directory.clone());
+        let workshop = Workshop {
+            kind: ground.sidecars.clone(),
+            isthmus: ground.isthmus.clone(),
+            directory: directory.clone(),
+            logs: logs.clone(),
+            cluster: plan.name.to_owned(),
+        };
+        let host = Host::new(plan.clone(), slice, workshop);
         let server = ApiServer::start(ApiServerConfig {
             address: slice.api(),
             names: readers
@@ -93,7 +115,7 @@ impl Cluster {
             entrance,
             plan,
             slice,
-            isthmus: isthmus.to_owned(),
+            isthmus: ground.isthmus.clone(),
             directory,
             logs,
         };
@@ -253,13 +275,12 @@ impl Cluster {
         };
         let file = self.directory.join(format!("{name}.json"));
         fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
-        let parent = std::process::id().to_string();
-        let mut arguments = vec!["--with-parent".to_owned(), parent, name.to_owned()];
+        let mut arguments = vec![name.to_owned()];
         if role == Role::Trust {
             arguments.push("sds".to_owned());
         }
         arguments.extend(["--config".to_owned(), file.display().to_string()]);
-        let program = Program::new(name, &self.isthmus, arguments);
+        let program = Program::new(name, &self.isthmus, arguments).ending_with_us();
         let log = self.logs.join(format!("{}-{name}.log", self.plan.name));
         // The one before, if any, ends first: it has the addresses.
         self.roles.remove(&role);

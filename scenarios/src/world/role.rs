@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{
-    bootstrap::{ADMIN_PORT, Bootstrap},
+    bootstrap::{ADMIN_PORT, Bootstrap, envoy_arguments},
     config::{GatewayListen, Site},
     mount,
     objects::{DISCOVERY, DISCOVERY_NAMESPACE},
@@ -145,22 +145,18 @@ impl Seat<'_> {
     /// An Envoy or one of our own, as the workload's label or the world says; both take
     /// one bootstrap and answer the same admin pages.
     fn sidecar_program(&self, bootstrap: &Path) -> Result<Program> {
-        let bootstrap = bootstrap.display().to_string();
         let kind = match self.workload.labels.get(SIDECAR_LABEL) {
             Some(kind) => kind.parse()?,
             None => self.peers.sidecars,
         };
-        let arguments = ["--config-path", &bootstrap];
         Ok(match kind {
             Sidecars::Builtin => {
-                let arguments = [&["sidecar"], &arguments[..]].concat();
+                let bootstrap = bootstrap.display().to_string();
+                let arguments = ["sidecar", "--config-path", &bootstrap];
                 Program::new("sidecar", &self.peers.app, arguments)
             }
             Sidecars::Envoy => {
-                let own = ["--concurrency", "1", "--disable-hot-restart"];
-                let quiet = ["--log-level", "warning"];
-                let arguments = [&arguments[..], &own, &quiet].concat();
-                Program::new("envoy", self.peers.envoy()?, arguments)
+                Program::new("envoy", self.peers.envoy()?, envoy_arguments(bootstrap))
             }
         })
     }

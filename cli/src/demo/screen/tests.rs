@@ -45,6 +45,7 @@ fn picture() -> Picture {
     };
     Picture {
         at_ms: 12_345,
+        sidecars: "envoy",
         clusters: vec![
             cluster("c1", "network1", "live"),
             cluster("c2", "network2", "stale"),
