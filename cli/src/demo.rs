@@ -1,5 +1,6 @@
 //! `isthmus demo`: two clusters in one mesh, on this machine.
 
+mod home;
 mod lines;
 mod live;
 mod playing;
@@ -9,9 +10,9 @@ mod svg;
 
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File},
+    fs,
     io::{IsTerminal, stdout},
-    os::unix::{fs::DirBuilderExt as _, process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ use std::{
 use anyhow::{Context, Result};
 use ratatui::{Terminal, backend::TestBackend};
 use scenarios::{
-    demo::{Mesh, Order, Play, Script},
+    demo::{Mesh, Order, Script},
     loopback::cluster::Ground,
 };
 use serde_json::json;
@@ -30,6 +31,7 @@ use crate::{
     logging,
     process::{self, Threads},
 };
+use home::Home;
 use screen::{Guide, draw};
 use sidecars::{Sidecars, Wish};
 
@@ -91,10 +93,15 @@ enum Style {
     Json,
 }
 
-/// Where the demo's files are; removed with this value, unless kept.
-struct Home {
-    directory: PathBuf,
-    keep: bool,
+/// How a demo ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// As it should.
+    Well,
+    /// Called off before it was up, or through.
+    CutShort,
+    /// With promises that did not hold.
+    Broken,
 }
 
 /// Runs the demo until it is ended, or its script is through.
@@ -104,33 +111,39 @@ struct Home {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let sidecars = Sidecars::choose(args.sidecars, args.envoy.as_deref())?;
     let home = Home::make(args.keep)?;
-    logging::start_into(File::create(home.directory.join("log/demo.log"))?);
-    process::run(Threads::PerCore, |cancel| {
-        play(args, sidecars, home, cancel)
+    logging::start_into(home.log()?);
+    process::run(Threads::PerCore, |cancel| async move {
+        let ending = play(&args, &sidecars, home.directory(), &cancel).await;
+        let failed = matches!(ending, Ok(Ending::Broken) | Err(_));
+        if let Some(left) = home.leave(failed) {
+            Style::of(&args).say(&left);
+        }
+        ending.map(|ending| ExitCode::from(u8::from(ending != Ending::Well)))
     })
 }
 
+/// From nothing to nothing, but for files in `home`.
 async fn play(
-    args: Args,
-    sidecars: Sidecars,
-    home: Home,
-    cancel: CancellationToken,
-) -> Result<ExitCode> {
+    args: &Args,
+    sidecars: &Sidecars,
+    home: &Path,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
     let begin = Instant::now();
     let order = Order {
         ground: Ground {
             isthmus: std::env::current_exe().context("where is this program?")?,
-            directory: home.directory.clone(),
+            directory: home.to_owned(),
             sidecars: sidecars.kind.clone(),
         },
         first: args.slice,
         pace: Duration::from_millis(10),
     };
-    let style = Style::of(&args);
+    let style = Style::of(args);
     style.say(&format!("bringing up two clusters; sidecars: {sidecars} …"));
     let started = tokio::select! {
         started = Mesh::start(&order) => started,
-        () = cancel.cancelled() => return Ok(ExitCode::FAILURE),
+        () = cancel.cancelled() => return Ok(Ending::CutShort),
     };
     let mut mesh = started?;
     let up = begin.elapsed();
@@ -138,58 +151,71 @@ async fn play(
         "up in {:.1} s: c1's client is answered by both clusters",
         up.as_secs_f64()
     ));
-    let outcome = match &args.picture {
-        _ if args.once => through(&mut mesh, style, &cancel).await,
-        Some(file) => portray(&mut mesh, &home, file).await,
-        None => {
-            let guide = home.guide(&mut mesh);
-            match style {
-                Style::Screen => live::watch(&mut mesh, guide, &cancel).await,
-                Style::Lines | Style::Json => {
-                    lines::tell(&mut mesh, &guide, style == Style::Json, &cancel).await
-                }
-            }
-            .map(|()| ExitCode::SUCCESS)
-        }
+    let ending = match &args.picture {
+        _ if args.once => through(&mut mesh, style, cancel).await,
+        Some(file) => portray(&mut mesh, home, file).await,
+        None => live(&mut mesh, home, style, cancel).await,
     };
     mesh.stop().await;
-    home.leave(style);
-    outcome
+    ending
+}
+
+/// Shows the mesh until that is called off.
+async fn live(
+    mesh: &mut Mesh,
+    home: &Path,
+    style: Style,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
+    let guide = Guide::new(home, mesh);
+    match style {
+        Style::Screen => live::watch(mesh, guide, cancel).await?,
+        Style::Lines => lines::tell(mesh, &guide, false, cancel).await?,
+        Style::Json => lines::tell(mesh, &guide, true, cancel).await?,
+    }
+    Ok(Ending::Well)
 }
 
 /// Draws the mesh when it has run for a while.
-async fn portray(mesh: &mut Mesh, home: &Home, file: &Path) -> Result<ExitCode> {
+async fn portray(mesh: &mut Mesh, home: &Path, file: &Path) -> Result<Ending> {
     tokio::time::sleep(SITTING).await;
-    let (picture, guide) = (mesh.picture(None).await, home.guide(mesh));
+    let (picture, guide) = (mesh.picture(None).await, Guide::new(home, mesh));
     let mut terminal = Terminal::new(TestBackend::new(170, 34))?;
     let drawn = terminal.draw(|frame| draw(frame, &picture, &guide))?;
     fs::write(file, svg::of(drawn.buffer))
         .with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Well)
 }
 
 /// Plays the script.
-async fn through(mesh: &mut Mesh, style: Style, cancel: &CancellationToken) -> Result<ExitCode> {
-    let mut play = String::new();
-    let script = Script::new(mesh, |verdict| match style {
-        Style::Json => println!("{}", json!(verdict)),
-        _ => {
-            if verdict.play != play {
-                println!("\n{}", verdict.play);
-                play.clone_from(&verdict.play);
-            }
-            println!("  {verdict}");
+async fn through(mesh: &mut Mesh, style: Style, cancel: &CancellationToken) -> Result<Ending> {
+    let (mut play, mut broken) = (String::new(), false);
+    let script = Script::new(mesh, |verdict| {
+        broken |= !verdict.holds;
+        if style == Style::Json {
+            return println!("{}", json!(verdict));
         }
+        if verdict.play != play {
+            println!("\n{}", verdict.play);
+            play.clone_from(&verdict.play);
+        }
+        println!("  {verdict}");
     });
-    let broken = tokio::select! {
-        broken = script.run() => broken?,
-        () = cancel.cancelled() => return Ok(ExitCode::FAILURE),
+    let through = tokio::select! {
+        done = script.run() => done.map(|()| true)?,
+        () = cancel.cancelled() => false,
     };
-    style.say(match broken {
-        0 => "\nevery promise held",
-        _ => "\npromises were broken",
-    });
-    Ok(ExitCode::from(u8::from(broken > 0)))
+    Ok(match (broken, through) {
+        (true, _) => {
+            style.say("\npromises were broken");
+            Ending::Broken
+        }
+        (false, true) => {
+            style.say("\nevery promise held");
+            Ending::Well
+        }
+        (false, false) => Ending::CutShort,
+    })
 }
 
 impl Style {
@@ -207,51 +233,6 @@ impl Style {
         match self {
             Self::Json => println!("{}", json!({ "said": text.trim() })),
             Self::Lines | Self::Screen => println!("{text}"),
-        }
-    }
-}
-
-impl Home {
-    /// A directory for this process alone: keys will be in it.
-    fn make(keep: bool) -> Result<Self> {
-        let name = format!("isthmus-demo-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        let made = DirBuilder::new().mode(0o700).create(&directory);
-        made.with_context(|| format!("cannot make {}", directory.display()))?;
-        let home = Self { directory, keep };
-        fs::create_dir(home.directory.join("log"))?;
-        Ok(home)
-    }
-
-    fn guide(&self, mesh: &mut Mesh) -> Guide {
-        let gateway = mesh.gateway_process();
-        let command = |play: Play| (play, play.command(&self.directory, gateway));
-        Guide {
-            plays: Play::ALL.map(command).into(),
-            directory: self.directory.display().to_string(),
-        }
-    }
-
-    /// Says how to look into what is left.
-    fn leave(&self, style: Style) {
-        if !self.keep {
-            return;
-        }
-        let at = self.directory.display();
-        style.say(&format!(
-            "\nkept in {at}:\n  logs            {at}/log\n  \
-             who trusts whom isthmus trust show {at}/c1/tls/client\n  \
-             a leaf          openssl x509 -in {at}/c1/tls/client/cert-chain.pem -noout -text\n  \
-             configurations  {at}/c1/discovery.json, {at}/c1/eastwest.json, {at}/c1/trust.json"
-        ));
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if !self.keep {
-            // What cannot be removed is only in a directory for what is temporary.
-            let _ = fs::remove_dir_all(&self.directory);
         }
     }
 }

@@ -25,12 +25,19 @@ pub(crate) struct Guide {
 }
 
 impl Guide {
+    /// For a mesh whose files are in `directory`.
+    pub(crate) fn new(directory: &Path, mesh: &mut Mesh) -> Self {
+        let gateway = mesh.gateway_process();
+        let command = |play: Play| (play, play.command(directory, gateway));
+        Self {
+            plays: Play::ALL.map(command).into(),
+            directory: directory.display().to_string(),
+        }
+    }
+
     /// Names the processes of the moment.
     pub(crate) fn follow(&mut self, mesh: &mut Mesh) {
-        let (directory, gateway) = (Path::new(&self.directory), mesh.gateway_process());
-        for (play, command) in &mut self.plays {
-            *command = play.command(directory, gateway);
-        }
+        *self = Self::new(Path::new(&self.directory), mesh);
     }
 }
 

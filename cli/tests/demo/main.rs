@@ -39,9 +39,12 @@ fn main() -> ExitCode {
             },
         ),
         trial(
-            "an_address_in_use_is_named_and_nothing_is_left",
+            "an_address_in_use_is_named_and_only_logs_are_left",
             end::by_an_address_in_use,
         ),
+        trial("a_broken_promise_leaves_the_logs", || {
+            end::with_a_broken_promise(45);
+        }),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

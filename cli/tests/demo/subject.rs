@@ -38,6 +38,26 @@ pub(crate) fn home(demo: u32) -> PathBuf {
     std::env::temp_dir().join(format!("isthmus-demo-{demo}"))
 }
 
+/// The logs that a demo which failed says it has left; they are removed.
+pub(crate) fn take_logs(demo: u32, text: &str) -> Vec<String> {
+    let place = logs(demo);
+    assert!(
+        text.contains(&format!("logs: {}", place.display())),
+        "{text}"
+    );
+    let files = fs::read_dir(&place).unwrap().map(|file| {
+        let name = file.unwrap().file_name();
+        name.into_string().unwrap()
+    });
+    let files = files.collect();
+    fs::remove_dir_all(place).unwrap();
+    files
+}
+
+fn logs(demo: u32) -> PathBuf {
+    home(demo).with_extension("logs")
+}
+
 /// Nothing of the demo of this process is left: no process, no file, no port.
 pub(crate) fn assert_gone(demo: u32, slice: u8) {
     let begun = Instant::now();
@@ -46,7 +66,9 @@ pub(crate) fn assert_gone(demo: u32, slice: u8) {
         assert!(begun.elapsed() < SOON, "left: {:?}", children(demo));
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(!home(demo).exists(), "left: {}", home(demo).display());
+    for place in [home(demo), logs(demo)] {
+        assert!(!place.exists(), "left: {}", place.display());
+    }
     for address in [
         format!("127.{slice}.0.1:6443"),
         format!("127.{slice}.0.3:15112"),
@@ -58,13 +80,15 @@ pub(crate) fn assert_gone(demo: u32, slice: u8) {
     }
 }
 
-/// The command lines of what the demo of this process started: each names a file of its home.
-pub(crate) fn children(demo: u32) -> Vec<String> {
+/// What the demo of this process started, with the command lines: each names a file of its home.
+pub(crate) fn children(demo: u32) -> Vec<(u32, String)> {
     let file = format!("{}/", home(demo).display());
     let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        let place = entry.ok()?.path();
+        let id = place.file_name()?.to_str()?.parse().ok()?;
+        let line = fs::read(place.join("cmdline")).ok()?;
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        line.contains(&file).then_some(line)
+        line.contains(&file).then_some((id, line))
     });
     processes.collect()
 }
@@ -78,13 +102,17 @@ pub(crate) struct Standing {
 impl Standing {
     /// Starts one, and waits until its mesh stands.
     pub(crate) fn start(slice: u8, arguments: &[&str]) -> Self {
-        let mut command = isthmus(slice, &[&["--json"], arguments].concat());
-        let mut demo = command.spawn().unwrap();
-        let lines = BufReader::new(demo.stdout.take().unwrap());
-        let mut standing = Self { demo, lines };
+        let mut standing = Self::listen(isthmus(slice, &[&["--json"], arguments].concat()));
         let picture = standing.until(|line| line["clusters"].is_array());
         assert_eq!(picture["clusters"][0]["name"], "c1", "{picture}");
         standing
+    }
+
+    /// Listens to one that was started so.
+    pub(crate) fn listen(mut command: Command) -> Self {
+        let mut demo = command.spawn().unwrap();
+        let lines = BufReader::new(demo.stdout.take().unwrap());
+        Self { demo, lines }
     }
 
     /// Its process.
@@ -112,13 +140,19 @@ impl Standing {
         }
     }
 
-    /// Sends it a signal, and waits for its end.
-    pub(crate) fn end(mut self, signal: Signal) -> ExitStatus {
-        let pid = Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-        self.lines.read_to_string(&mut String::new()).unwrap();
-        self.demo.wait().unwrap()
+    /// Sends it a signal, and waits for its end; what it still said.
+    pub(crate) fn end(mut self, signal: Signal) -> (ExitStatus, String) {
+        send(self.id(), signal);
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        (self.demo.wait().unwrap(), rest)
     }
+}
+
+/// Sends a signal to a process that this test started.
+pub(crate) fn send(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 impl Drop for Standing {
