@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context, Result};
 use ratatui::{Terminal, backend::TestBackend};
 use scenarios::{
-    demo::{Mesh, Order, Script},
+    demo::{Mesh, Order, Script, two_clusters},
     loopback::cluster::Ground,
 };
 use serde_json::json;
@@ -131,12 +131,13 @@ async fn play(
 ) -> Result<Ending> {
     let begin = Instant::now();
     let order = Order {
+        plan: two_clusters(),
         ground: Ground {
             isthmus: std::env::current_exe().context("where is this program?")?,
             directory: home.to_owned(),
             sidecars: sidecars.kind.clone(),
+            first: args.slice,
         },
-        first: args.slice,
         pace: Duration::from_millis(10),
     };
     let style = Style::of(args);

@@ -24,7 +24,7 @@ pub mod play;
 
 pub mod script;
 
-pub use mesh::{Mesh, Order};
+pub use mesh::{Mesh, Order, two_clusters};
 pub use picture::Picture;
 pub use play::Play;
 pub use script::Script;

@@ -1,5 +1,6 @@
 //! Worlds on loopback: without root, a slice of 127/8 for each cluster, and wires between
-//! them that can be slow, silent, or cut.
+//! them that can be slow, silent, or cut. What stands in them is a value, a
+//! [`MeshPlan`](crate::topology::mesh::MeshPlan).
 
 pub mod cluster;
 
@@ -10,3 +11,5 @@ pub mod proxy;
 pub mod slice;
 
 pub mod wire;
+
+pub mod world;

@@ -16,10 +16,11 @@ pub mod pki;
 pub mod pod;
 pub mod role;
 mod service_export;
+pub mod trust;
 
-use std::{net::Ipv4Addr, process::Command, rc::Rc};
+use std::{net::Ipv4Addr, rc::Rc};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use futures::future::try_join_all;
 
 use crate::{
@@ -162,17 +163,10 @@ impl World {
     /// # Errors
     /// When a command fails.
     pub async fn share_trust(&mut self) -> Result<()> {
-        let root = self.run.directory().join("root").display().to_string();
-        let domain = self.clusters.first().context("a world without clusters")?;
-        let domain = domain.plan().trust_domain;
-        self.isthmus(&["trust", "init", "--out", &root, "--trust-domain", domain])?;
-        for index in 0..self.clusters.len() {
-            let cluster = &self.clusters[index];
-            let out = cluster.directory().join("ca").display().to_string();
-            let name = cluster.plan().name;
-            let arguments = ["trust", "intermediate", "--ca", &root, "--cluster", name];
-            self.isthmus(&[&arguments[..], &["--out", &out]].concat())?;
-            self.clusters[index].start_agent().await?;
+        let plans = self.clusters.iter().map(Cluster::plan);
+        trust::share(&self.peers.isthmus, self.run.directory(), plans)?;
+        for cluster in &mut self.clusters {
+            cluster.start_agent().await?;
         }
         Ok(())
     }
@@ -191,7 +185,7 @@ impl World {
                 let anchor = format!("token-of-{}", reader.plan().name);
                 let kubeconfig = peer.reader_kubeconfig(&anchor).await?;
                 reader
-                    .add_remote_secret(peer.plan().name, &kubeconfig)
+                    .add_remote_secret(&peer.plan().name, &kubeconfig)
                     .await?;
             }
         }
@@ -203,15 +197,7 @@ impl World {
     /// # Errors
     /// When it fails, with what it said.
     pub fn isthmus(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(&self.peers.isthmus).args(arguments).output()?;
-        if !output.status.success() {
-            bail!(
-                "isthmus {}: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        trust::run(&self.peers.isthmus, arguments)
     }
 
     /// How to look inside by hand, while it stands.

@@ -103,7 +103,7 @@ impl Host {
             loopback,
             workload: &account,
             secrets: &secrets_socket(&self.workshop.directory, &account),
-            discovery: self.slice.xds(),
+            discovery: self.workshop.discovery,
             identity: &identity,
         };
         Ok(Seat {

@@ -39,6 +39,8 @@ pub(super) struct Workshop {
     pub(super) logs: PathBuf,
     /// The cluster's name, with which its logs begin.
     pub(super) cluster: String,
+    /// Where its proxies find their discovery.
+    pub(super) discovery: SocketAddr,
 }
 
 /// One at work. Dropping it ends it.

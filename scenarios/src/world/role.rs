@@ -19,8 +19,8 @@ use crate::{
     peers::{Peers, Sidecars},
     process::Program,
     topology::{
-        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, MESH_PORT, OUTBOUND_PORT, Role, Workload,
-        XDS_PORT, pod_address,
+        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, MESH_PORT, OUTBOUND_PORT, Role,
+        SYSTEM_NAMESPACE, Workload, XDS_PORT, labels, pod_address,
     },
 };
 
@@ -30,6 +30,29 @@ pub const DISCOVERY_ADDRESS: Ipv4Addr = pod_address(3);
 /// The label of a workload that says what its sidecars are, `envoy` or `builtin`, whatever
 /// the world's are.
 pub const SIDECAR_LABEL: &str = "scenarios.isthmus.io/sidecar";
+
+/// Our discovery, at its address.
+#[must_use]
+pub fn discovery() -> Workload {
+    Workload {
+        namespace: DISCOVERY_NAMESPACE,
+        address: Some(DISCOVERY_ADDRESS),
+        ..system(DISCOVERY, Role::Discovery)
+    }
+}
+
+/// Our gateway.
+#[must_use]
+pub fn gateway() -> Workload {
+    Workload {
+        namespace: SYSTEM_NAMESPACE,
+        ..system(GATEWAY, Role::Gateway).at(5)
+    }
+}
+
+fn system(name: &'static str, role: Role) -> Workload {
+    Workload::new(name, name, labels(&[("app", name)]), role)
+}
 
 /// A pod as its programs see it.
 #[derive(Debug)]
