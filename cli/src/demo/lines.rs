@@ -4,7 +4,7 @@ use std::{io::stdin, thread, time::Duration};
 
 use anyhow::Result;
 use scenarios::demo::{Mesh, Picture, Play, picture::ClusterView};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::interval};
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +17,9 @@ pub(super) async fn tell(
     as_json: bool,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    if !as_json {
-        println!("{}", invitation(guide));
+    match as_json {
+        true => println!("{}", json!({ "guide": described(guide) })),
+        false => println!("{}", invitation(guide)),
     }
     let mut pace = interval(EVERY);
     let mut playing = Playing::default();
@@ -54,6 +55,18 @@ fn typed() -> mpsc::Receiver<Play> {
         }
     });
     plays
+}
+
+fn described(guide: &Guide) -> Value {
+    let plays = guide.plays.iter().map(|(play, command)| {
+        let (key, title, watch) = (play.key(), play.title(), play.watch());
+        json!({ "key": key, "title": title, "command": command, "watch": watch })
+    });
+    json!({
+        "directory": guide.directory,
+        "kubeconfigs": guide.kubeconfigs,
+        "plays": plays.collect::<Vec<_>>(),
+    })
 }
 
 fn invitation(guide: &Guide) -> String {

@@ -1,7 +1,10 @@
 //! The live view: a picture of the moment, drawn. Pure: whoever has a terminal gives it a
 //! frame.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use ratatui::{
     Frame,
@@ -22,6 +25,8 @@ pub(crate) struct Guide {
     pub(crate) plays: Vec<(Play, Option<String>)>,
     /// Where the kubeconfigs and logs are.
     pub(crate) directory: String,
+    /// The kubeconfigs, by cluster.
+    pub(crate) kubeconfigs: BTreeMap<String, PathBuf>,
 }
 
 impl Guide {
@@ -32,6 +37,7 @@ impl Guide {
         Self {
             plays: Play::ALL.map(command).into(),
             directory: directory.display().to_string(),
+            kubeconfigs: mesh.world().kubeconfigs(),
         }
     }
 

@@ -1,11 +1,12 @@
 //! `isthmus demo` as a user runs it: what it promises, and what it leaves behind.
 //!
-//! What needs a real Envoy is ignored with the reason where none is to be had, or fails where
-//! `ISTHMUS_REQUIRE_REAL_PARTS=1` says that nothing may be missing.
+//! What needs a real Envoy or kubectl is ignored with the reason where none is to be had, or
+//! fails where `ISTHMUS_REQUIRE_REAL_PARTS=1` says that nothing may be missing.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod end;
+mod kubectl;
 mod promises;
 mod subject;
 
@@ -23,6 +24,11 @@ fn main() -> ExitCode {
             peers::envoy,
             "every_promise_holds_with_envoys_too",
             |envoy| promises::hold(13, &["--envoy", envoy], "Envoy 1."),
+        ),
+        with(
+            peers::kubectl,
+            "what_kubectl_does_is_seen_in_the_mesh",
+            |kubectl| kubectl::plays(kubectl, 15),
         ),
         trial("a_signal_ends_all_of_it", || end::by_signal(&[], [21, 23])),
         with(peers::envoy, "a_signal_ends_envoys_too", |envoy| {

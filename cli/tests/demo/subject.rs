@@ -97,12 +97,14 @@ pub(crate) fn children(demo: u32) -> Vec<(u32, String)> {
 pub(crate) struct Standing {
     demo: Child,
     lines: BufReader<ChildStdout>,
+    guide: Value,
 }
 
 impl Standing {
     /// Starts one, and waits until its mesh stands.
     pub(crate) fn start(slice: u8, arguments: &[&str]) -> Self {
         let mut standing = Self::listen(isthmus(slice, &[&["--json"], arguments].concat()));
+        standing.guide = standing.until(|line| line["guide"].is_object())["guide"].take();
         let picture = standing.until(|line| line["clusters"].is_array());
         assert_eq!(picture["clusters"][0]["name"], "c1", "{picture}");
         standing
@@ -112,7 +114,13 @@ impl Standing {
     pub(crate) fn listen(mut command: Command) -> Self {
         let mut demo = command.spawn().unwrap();
         let lines = BufReader::new(demo.stdout.take().unwrap());
-        Self { demo, lines }
+        let guide = Value::Null;
+        Self { demo, lines, guide }
+    }
+
+    /// What it said can be tried, and where its files are.
+    pub(crate) fn guide(&self) -> &Value {
+        &self.guide
     }
 
     /// Its process.
@@ -136,7 +144,7 @@ impl Standing {
             if wanted(&line) {
                 return line;
             }
-            assert!(begun.elapsed() < LONG, "still: {line:#}");
+            assert!(begun.elapsed() < LONG, "still: {line}");
         }
     }
 

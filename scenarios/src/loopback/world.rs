@@ -1,6 +1,6 @@
 //! A mesh on loopback, as its plan says: clusters, what joins them, and who runs in them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
@@ -97,6 +97,14 @@ impl World {
         let mut clusters = self.clusters.iter_mut();
         let found = clusters.find(|cluster| cluster.plan().name == name);
         found.with_context(|| format!("no cluster {name}"))
+    }
+
+    /// Where the kubeconfigs are of somebody who may do everything, by cluster.
+    #[must_use]
+    pub fn kubeconfigs(&self) -> BTreeMap<String, PathBuf> {
+        let clusters = self.clusters.iter();
+        let files = clusters.map(|one| (one.plan().name.clone(), one.kubeconfig_path()));
+        files.collect()
     }
 
     /// What leads from `from` to `to`.

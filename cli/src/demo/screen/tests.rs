@@ -60,6 +60,7 @@ fn drawn(width: u16, height: u16) -> String {
             .map(|play| (play, Some(format!("command of {play:?}"))))
             .into(),
         directory: "/tmp/somewhere".to_owned(),
+        kubeconfigs: BTreeMap::new(),
     };
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal
