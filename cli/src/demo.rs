@@ -10,8 +10,9 @@ mod svg;
 
 use std::{
     ffi::OsString,
+    fmt::Display,
     fs,
-    io::{IsTerminal, stdout},
+    io::{IsTerminal, Write as _, stdout},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -194,13 +195,13 @@ async fn through(mesh: &mut Mesh, style: Style, cancel: &CancellationToken) -> R
     let script = Script::new(mesh, |verdict| {
         broken |= !verdict.holds;
         if style == Style::Json {
-            return println!("{}", json!(verdict));
+            return say(&json!(verdict));
         }
         if verdict.play != play {
-            println!("\n{}", verdict.play);
+            say(&format!("\n{}", verdict.play));
             play.clone_from(&verdict.play);
         }
-        println!("  {verdict}");
+        say(&format!("  {verdict}"));
     });
     let through = tokio::select! {
         done = script.run() => done.map(|()| true)?,
@@ -232,10 +233,15 @@ impl Style {
     /// Something beside the picture.
     fn say(self, text: &str) {
         match self {
-            Self::Json => println!("{}", json!({ "said": text.trim() })),
-            Self::Lines | Self::Screen => println!("{text}"),
+            Self::Json => say(&json!({ "said": text.trim() })),
+            Self::Lines | Self::Screen => say(&text),
         }
     }
+}
+
+/// Prints a line. That nobody reads it any more is no reason to leave a mesh half done.
+fn say(line: &dyn Display) {
+    let _ = writeln!(stdout(), "{line}");
 }
 
 /// How long the mesh works before its picture is taken.

@@ -27,6 +27,14 @@ pub(crate) fn by_kill(arguments: &[&str], slice: u8) {
     assert_gone(id, slice);
 }
 
+pub(crate) fn by_deafness(slice: u8) {
+    let demo = Standing::start(slice, &[]);
+    let id = demo.id();
+    let status = demo.leave();
+    assert!(status.success(), "{status}");
+    assert_gone(id, slice);
+}
+
 /// Logs are left of what failed, nothing else.
 pub(crate) fn by_an_address_in_use() {
     for (slice, address) in [(41, "127.41.0.1:6443"), (43, "127.44.0.5:15443")] {

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
                 end::by_kill(&["--envoy", envoy], 33);
             },
         ),
+        trial("a_demo_that_nobody_hears_ends", || end::by_deafness(35)),
         trial(
             "an_address_in_use_is_named_and_only_logs_are_left",
             end::by_an_address_in_use,

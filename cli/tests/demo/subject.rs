@@ -96,7 +96,7 @@ pub(crate) fn children(demo: u32) -> Vec<(u32, String)> {
 /// A demo at work that tells in JSON.
 pub(crate) struct Standing {
     demo: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Option<BufReader<ChildStdout>>,
     guide: Value,
 }
 
@@ -113,7 +113,7 @@ impl Standing {
     /// Listens to one that was started so.
     pub(crate) fn listen(mut command: Command) -> Self {
         let mut demo = command.spawn().unwrap();
-        let lines = BufReader::new(demo.stdout.take().unwrap());
+        let lines = demo.stdout.take().map(BufReader::new);
         let guide = Value::Null;
         Self { demo, lines, guide }
     }
@@ -133,7 +133,8 @@ impl Standing {
         let begun = Instant::now();
         loop {
             let mut text = String::new();
-            let read = self.lines.read_line(&mut text).unwrap();
+            let lines = self.lines.as_mut().unwrap();
+            let read = lines.read_line(&mut text).unwrap();
             if read == 0 {
                 let mut error = String::new();
                 let stderr = self.demo.stderr.take();
@@ -152,8 +153,18 @@ impl Standing {
     pub(crate) fn end(mut self, signal: Signal) -> (ExitStatus, String) {
         send(self.id(), signal);
         let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).unwrap();
+        self.lines
+            .as_mut()
+            .unwrap()
+            .read_to_string(&mut rest)
+            .unwrap();
         (self.demo.wait().unwrap(), rest)
+    }
+
+    /// Listens no more, and waits for its end.
+    pub(crate) fn leave(mut self) -> ExitStatus {
+        drop(self.lines.take());
+        self.demo.wait().unwrap()
     }
 }
 
