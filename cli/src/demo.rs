@@ -3,6 +3,7 @@
 mod home;
 mod lines;
 mod live;
+mod look;
 mod playing;
 mod screen;
 mod sidecars;
@@ -53,7 +54,8 @@ pub(crate) struct Args {
     /// Write a picture of the screen into this file, and end.
     #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["once", "json"])]
     picture: Option<PathBuf>,
-    /// Leave files behind, and say how to look into them.
+    /// Leave files behind, and say how to look into them; with --once the mesh stands on until
+    /// Ctrl-C.
     #[arg(long)]
     keep: bool,
     /// What stands beside applications.
@@ -154,7 +156,17 @@ async fn play(
         up.as_secs_f64()
     ));
     let ending = match &args.picture {
-        _ if args.once => through(&mut mesh, style, cancel).await,
+        _ if args.once => {
+            let ending = through(&mut mesh, up, style, cancel).await;
+            if args.keep {
+                style.say(&look::list(
+                    "it stands until Ctrl-C:",
+                    &look::standing(home, &mesh)?,
+                ));
+                cancel.cancelled().await;
+            }
+            ending
+        }
         Some(file) => portray(&mut mesh, home, file).await,
         None => live(&mut mesh, home, style, cancel).await,
     };
@@ -169,9 +181,13 @@ async fn live(
     style: Style,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
-    let guide = Guide::new(home, mesh);
+    let guide = Guide::new(home, mesh)?;
     match style {
-        Style::Screen => live::watch(mesh, guide, cancel).await?,
+        Style::Screen => {
+            // Beneath the screen, and there again after it.
+            style.say(&look::list("while it stands:", &guide.looks));
+            live::watch(mesh, guide, cancel).await?;
+        }
         Style::Lines => lines::tell(mesh, &guide, false, cancel).await?,
         Style::Json => lines::tell(mesh, &guide, true, cancel).await?,
     }
@@ -181,7 +197,7 @@ async fn live(
 /// Draws the mesh when it has run for a while.
 async fn portray(mesh: &mut Mesh, home: &Path, file: &Path) -> Result<Ending> {
     tokio::time::sleep(SITTING).await;
-    let (picture, guide) = (mesh.picture(None).await, Guide::new(home, mesh));
+    let (picture, guide) = (mesh.picture(None).await, Guide::new(home, mesh)?);
     let mut terminal = Terminal::new(TestBackend::new(170, 34))?;
     let drawn = terminal.draw(|frame| draw(frame, &picture, &guide))?;
     fs::write(file, svg::of(drawn.buffer))
@@ -190,9 +206,14 @@ async fn portray(mesh: &mut Mesh, home: &Path, file: &Path) -> Result<Ending> {
 }
 
 /// Plays the script.
-async fn through(mesh: &mut Mesh, style: Style, cancel: &CancellationToken) -> Result<Ending> {
+async fn through(
+    mesh: &mut Mesh,
+    up: Duration,
+    style: Style,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
     let (mut play, mut broken) = (String::new(), false);
-    let script = Script::new(mesh, |verdict| {
+    let script = Script::new(mesh, up, |verdict| {
         broken |= !verdict.holds;
         if style == Style::Json {
             return say(&json!(verdict));

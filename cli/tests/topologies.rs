@@ -90,7 +90,7 @@ async fn a_remote_cluster_finds_the_discovery_that_does_not_serve_it_yet() {
     "c1".clone_into(&mut remote.served_by);
     remote.gateway = false;
     remote.services.clear();
-    let home = TempDir::new().unwrap();
+    let home = Home::make();
     let mut world = World::start(&plan, &ground(home.path(), 71)).await.unwrap();
     let wire = world.wire("c2", "c1", End::Discovery).unwrap();
     let asked = eventually("it is asked", LONG, async || {
@@ -124,16 +124,38 @@ async fn a_plan_that_cannot_stand_is_refused_with_all_its_problems() {
     let mut plan = MeshPlan::of([1, 2].map(ClusterPlan::numbered));
     plan.members[0].gateway = false;
     "c9".clone_into(&mut plan.members[1].served_by);
-    let home = TempDir::new().unwrap();
+    let home = Home::make();
     let refused = World::start(&plan, &ground(home.path(), 75)).await;
     let said = refused.unwrap_err().to_string();
     assert!(said.contains("network1") && said.contains("c9"), "{said}");
     assert!(!home.path().join("root").exists(), "nothing was begun");
 }
 
+/// Where a mesh has its files; they stay when a test fails.
+struct Home(TempDir);
+
+impl Home {
+    fn make() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.disable_cleanup(true);
+            eprintln!("logs: {}", self.path().join("log").display());
+        }
+    }
+}
+
 /// A mesh with a client in each cluster, all of which know every version.
-async fn stand(plan: MeshPlan, first: u8) -> (Mesh, TempDir) {
-    let home = TempDir::new().unwrap();
+async fn stand(plan: MeshPlan, first: u8) -> (Mesh, Home) {
+    let home = Home::make();
     let order = Order {
         plan,
         ground: ground(home.path(), first),

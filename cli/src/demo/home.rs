@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::look;
+
 /// A directory for this process alone: keys will be in it. Removed with this value, unless
 /// kept.
 #[derive(Debug)]
@@ -54,13 +56,12 @@ impl Home {
 
     /// How to look into it.
     fn directions(&self) -> String {
-        let at = self.directory.display();
-        format!(
-            "\nkept in {at}:\n  logs            {at}/log\n  \
-             who trusts whom isthmus trust show {at}/c1/tls/client\n  \
-             a leaf          openssl x509 -in {at}/c1/tls/client/cert-chain.pem -noout -text\n  \
-             configurations  {at}/c1/discovery.json, {at}/c1/eastwest.json, {at}/c1/trust.json"
-        )
+        let heading = format!("kept in {}:", self.directory.display());
+        match look::kept(&self.directory) {
+            Ok(looks) => look::list(&heading, &looks),
+            // Without a name for this program the files are as good.
+            Err(_) => heading,
+        }
     }
 
     fn logs(&self) -> PathBuf {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{playing::Playing, screen::Guide};
+use super::{look, playing::Playing, screen::Guide};
 
 /// Tells until cancelled, or until nobody reads it.
 pub(super) async fn tell(
@@ -77,6 +77,7 @@ fn described(guide: &Guide) -> Value {
         "directory": guide.directory,
         "kubeconfigs": guide.kubeconfigs,
         "plays": plays,
+        "looks": guide.looks,
     })
 }
 
@@ -87,11 +88,8 @@ fn invitation(guide: &Guide) -> String {
         let command: String = command.iter().map(|line| format!(", or: {line}")).collect();
         format!("{title}\n    type {key}{command}\n    watch: {watch}\n")
     });
-    let directory = guide.directory.display();
-    format!(
-        "try:\n\n{}\nkubeconfigs and logs: {directory}\n",
-        plays.concat()
-    )
+    let looks = look::list("look inside:", &guide.looks);
+    format!("try:\n\n{}{looks}\n", plays.concat())
 }
 
 /// One moment on one line.

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Result;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -16,6 +17,8 @@ use ratatui::{
     widgets::{Block, Paragraph},
 };
 use scenarios::demo::{Mesh, Picture, Play, mesh::FAR};
+
+use super::look::{self, Look};
 
 /// What is told beside the picture.
 #[derive(Debug, Clone)]
@@ -26,16 +29,23 @@ pub(crate) struct Guide {
     pub(crate) kubeconfigs: BTreeMap<String, PathBuf>,
     /// The process of c2's gateway, while it runs.
     pub(crate) gateway: Option<u32>,
+    /// How to look inside.
+    pub(crate) looks: Vec<Look>,
 }
 
 impl Guide {
     /// For a mesh whose files are in `directory`.
-    pub(crate) fn new(directory: &Path, mesh: &mut Mesh) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When it is not the demo's mesh.
+    pub(crate) fn new(directory: &Path, mesh: &mut Mesh) -> Result<Self> {
+        let (standing, kept) = (look::standing(directory, mesh)?, look::kept(directory)?);
+        Ok(Self {
             directory: directory.to_owned(),
             kubeconfigs: mesh.world().kubeconfigs(),
             gateway: mesh.gateway_process(),
-        }
+            looks: [standing, kept].concat(),
+        })
     }
 
     /// Names the processes of the moment.

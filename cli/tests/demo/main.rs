@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod end;
+mod keys;
 mod kubectl;
+mod looks;
 mod promises;
 mod subject;
 
@@ -30,6 +32,12 @@ fn main() -> ExitCode {
             "what_kubectl_does_is_seen_in_the_mesh",
             |kubectl| kubectl::plays(kubectl, 15),
         ),
+        with(
+            peers::kubectl,
+            "what_it_prints_to_look_inside_works",
+            |kubectl| looks::work(kubectl, 17),
+        ),
+        trial("keys_do_what_they_say_and_undo_it", || keys::play(19)),
         trial("a_signal_ends_all_of_it", || end::by_signal(&[], [21, 23])),
         with(peers::envoy, "a_signal_ends_envoys_too", |envoy| {
             end::by_signal(&["--envoy", envoy], [25, 27]);

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::PathBuf,
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
@@ -18,7 +18,7 @@ pub(crate) fn isthmus(slice: u8, arguments: &[&str]) -> Command {
     command
         .args(["demo", "--slice", &slice.to_string()])
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if !arguments.contains(&"--envoy") {
@@ -147,6 +147,12 @@ impl Standing {
             }
             assert!(begun.elapsed() < LONG, "still: {line}");
         }
+    }
+
+    /// Types a key, as a line.
+    pub(crate) fn press(&mut self, key: char) {
+        let keys = self.demo.stdin.as_mut().unwrap();
+        writeln!(keys, "{key}").unwrap();
     }
 
     /// Sends it a signal, and waits for its end; what it still said.

@@ -38,15 +38,17 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct Script<'a, F> {
     mesh: &'a mut Mesh,
+    up: Duration,
     tell: F,
     play: String,
 }
 
 impl<'a, F: FnMut(&Verdict)> Script<'a, F> {
-    /// A script for this mesh; `tell` hears each verdict at once.
-    pub fn new(mesh: &'a mut Mesh, tell: F) -> Self {
+    /// A script for this mesh, which took `up` to answer; `tell` hears each verdict at once.
+    pub fn new(mesh: &'a mut Mesh, up: Duration, tell: F) -> Self {
         Self {
             mesh,
+            up,
             tell,
             play: String::new(),
         }
@@ -58,6 +60,7 @@ impl<'a, F: FnMut(&Verdict)> Script<'a, F> {
     /// When something cannot even be tried.
     pub async fn run(mut self) -> Result<()> {
         "two clusters, one mesh".clone_into(&mut self.play);
+        self.within("from nothing to answers of both", self.up, seconds(10));
         self.shares(1, 1).await?;
         self.begin(Play::Scale);
         self.scale().await?;

@@ -272,6 +272,12 @@ impl Cluster {
         self.beside(Role::Discovery, DISCOVERY_DEBUG_PORT)
     }
 
+    /// Where the gateway shows its debug pages.
+    #[must_use]
+    pub fn gateway_debug(&self) -> SocketAddr {
+        self.beside(Role::Gateway, DEBUG)
+    }
+
     /// Where the gateway shows its metrics.
     #[must_use]
     pub fn gateway_metrics(&self) -> SocketAddr {

@@ -61,6 +61,7 @@ fn drawn(width: u16, height: u16) -> String {
         directory: "/tmp/somewhere".into(),
         kubeconfigs: [("c2".to_owned(), "/tmp/somewhere/c2.yaml".into())].into(),
         gateway: Some(4711),
+        looks: Vec::new(),
     };
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal
