@@ -198,7 +198,7 @@ async fn live(
 async fn portray(mesh: &mut Mesh, home: &Path, file: &Path) -> Result<Ending> {
     tokio::time::sleep(SITTING).await;
     let (picture, guide) = (mesh.picture(None).await, Guide::new(home, mesh)?);
-    let mut terminal = Terminal::new(TestBackend::new(170, 34))?;
+    let mut terminal = Terminal::new(TestBackend::new(150, 30))?;
     let drawn = terminal.draw(|frame| draw(frame, &picture, &guide))?;
     fs::write(file, svg::of(drawn.buffer))
         .with_context(|| format!("cannot write {}", file.display()))?;
