@@ -1,23 +1,31 @@
 //! `isthmus demo`: two clusters in one mesh, on this machine.
 
+mod home;
 mod lines;
 mod live;
+mod look;
 mod playing;
 mod screen;
+mod sidecars;
 mod svg;
 
 use std::{
-    fs::{self, DirBuilder, File},
-    io::{IsTerminal, stdout},
-    os::unix::fs::DirBuilderExt as _,
+    ffi::OsString,
+    fmt::Display,
+    fs,
+    io::{IsTerminal, Write as _, stdout},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use ratatui::{Terminal, backend::TestBackend};
-use scenarios::demo::{Mesh, Order, Play, Script};
+use scenarios::{
+    demo::{Mesh, Order, Script, two_clusters},
+    loopback::cluster::Ground,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +33,9 @@ use crate::{
     logging,
     process::{self, Threads},
 };
+use home::Home;
 use screen::{Guide, draw};
+use sidecars::{Sidecars, Wish};
 
 /// Two clusters in two networks on this machine, one mesh in front of them, and five things
 /// to try. Needs nothing installed, and no root.
@@ -44,12 +54,38 @@ pub(crate) struct Args {
     /// Write a picture of the screen into this file, and end.
     #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["once", "json"])]
     picture: Option<PathBuf>,
-    /// Leave files behind, and say how to look into them.
+    /// Leave files behind, and say how to look into them; with --once the mesh stands on until
+    /// Ctrl-C.
     #[arg(long)]
     keep: bool,
+    /// What stands beside applications.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Wish::Auto)]
+    sidecars: Wish,
+    /// The Envoy to take, instead of one on PATH or in the cache of this repository's tests.
+    #[arg(long, value_name = "PATH")]
+    envoy: Option<PathBuf>,
     /// The first of two slices of loopback to use: N stands for 127.N.0.0/16 (and 127.N+100).
     #[arg(long, value_name = "N", default_value_t = 1)]
     slice: u8,
+}
+
+/// A program to become: with `--with-parent` it ends with its parent, as our roles do.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exec {
+    program: PathBuf,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Exec {
+    /// Becomes it.
+    ///
+    /// # Errors
+    /// When it cannot be run; else this never returns.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let error = Command::new(&self.program).args(self.arguments).exec();
+        Err(error).with_context(|| format!("cannot run {}", self.program.display()))
+    }
 }
 
 /// How the demo is told.
@@ -60,10 +96,15 @@ enum Style {
     Json,
 }
 
-/// Where the demo's files are; removed with this value, unless kept.
-struct Home {
-    directory: PathBuf,
-    keep: bool,
+/// How a demo ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// As it should.
+    Well,
+    /// Called off before it was up, or through.
+    CutShort,
+    /// With promises that did not hold.
+    Broken,
 }
 
 /// Runs the demo until it is ended, or its script is through.
@@ -71,24 +112,42 @@ struct Home {
 /// # Errors
 /// When it cannot be brought up, or the script cannot go on.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let sidecars = Sidecars::choose(args.sidecars, args.envoy.as_deref())?;
     let home = Home::make(args.keep)?;
-    logging::start_into(File::create(home.directory.join("log/demo.log"))?);
-    process::run(Threads::PerCore, |cancel| play(args, home, cancel))
+    logging::start_into(home.log()?);
+    process::run(Threads::PerCore, |cancel| async move {
+        let ending = play(&args, &sidecars, home.directory(), &cancel).await;
+        let failed = matches!(ending, Ok(Ending::Broken) | Err(_));
+        if let Some(left) = home.leave(failed) {
+            Style::of(&args).say(&left);
+        }
+        ending.map(|ending| ExitCode::from(u8::from(ending != Ending::Well)))
+    })
 }
 
-async fn play(args: Args, home: Home, cancel: CancellationToken) -> Result<ExitCode> {
+/// From nothing to nothing, but for files in `home`.
+async fn play(
+    args: &Args,
+    sidecars: &Sidecars,
+    home: &Path,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
     let begin = Instant::now();
     let order = Order {
-        isthmus: std::env::current_exe().context("where is this program?")?,
-        directory: home.directory.clone(),
-        first: args.slice,
+        plan: two_clusters(),
+        ground: Ground {
+            isthmus: std::env::current_exe().context("where is this program?")?,
+            directory: home.to_owned(),
+            sidecars: sidecars.kind.clone(),
+            first: args.slice,
+        },
         pace: Duration::from_millis(10),
     };
-    let style = Style::of(&args);
-    style.say("bringing up two clusters …");
+    let style = Style::of(args);
+    style.say(&format!("bringing up two clusters; sidecars: {sidecars} …"));
     let started = tokio::select! {
         started = Mesh::start(&order) => started,
-        () = cancel.cancelled() => return Ok(ExitCode::FAILURE),
+        () = cancel.cancelled() => return Ok(Ending::CutShort),
     };
     let mut mesh = started?;
     let up = begin.elapsed();
@@ -96,58 +155,90 @@ async fn play(args: Args, home: Home, cancel: CancellationToken) -> Result<ExitC
         "up in {:.1} s: c1's client is answered by both clusters",
         up.as_secs_f64()
     ));
-    let outcome = match &args.picture {
-        _ if args.once => through(&mut mesh, style, &cancel).await,
-        Some(file) => portray(&mut mesh, &home, file).await,
-        None => {
-            let guide = home.guide(&mut mesh);
-            match style {
-                Style::Screen => live::watch(&mut mesh, guide, &cancel).await,
-                Style::Lines | Style::Json => {
-                    lines::tell(&mut mesh, &guide, style == Style::Json, &cancel).await
-                }
+    let ending = match &args.picture {
+        _ if args.once => {
+            let ending = through(&mut mesh, up, style, cancel).await;
+            if args.keep {
+                style.say(&look::list(
+                    "it stands until Ctrl-C:",
+                    &look::standing(home, &mesh)?,
+                ));
+                cancel.cancelled().await;
             }
-            .map(|()| ExitCode::SUCCESS)
+            ending
         }
+        Some(file) => portray(&mut mesh, home, file).await,
+        None => live(&mut mesh, home, style, cancel).await,
     };
     mesh.stop().await;
-    home.leave(style);
-    outcome
+    ending
+}
+
+/// Shows the mesh until that is called off.
+async fn live(
+    mesh: &mut Mesh,
+    home: &Path,
+    style: Style,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
+    let guide = Guide::new(home, mesh)?;
+    match style {
+        Style::Screen => {
+            // Beneath the screen, and there again after it.
+            style.say(&look::list("while it stands:", &guide.looks));
+            live::watch(mesh, guide, cancel).await?;
+        }
+        Style::Lines => lines::tell(mesh, &guide, false, cancel).await?,
+        Style::Json => lines::tell(mesh, &guide, true, cancel).await?,
+    }
+    Ok(Ending::Well)
 }
 
 /// Draws the mesh when it has run for a while.
-async fn portray(mesh: &mut Mesh, home: &Home, file: &Path) -> Result<ExitCode> {
+async fn portray(mesh: &mut Mesh, home: &Path, file: &Path) -> Result<Ending> {
     tokio::time::sleep(SITTING).await;
-    let (picture, guide) = (mesh.picture(None).await, home.guide(mesh));
-    let mut terminal = Terminal::new(TestBackend::new(170, 34))?;
+    let (picture, guide) = (mesh.picture(None).await, Guide::new(home, mesh)?);
+    let mut terminal = Terminal::new(TestBackend::new(150, 30))?;
     let drawn = terminal.draw(|frame| draw(frame, &picture, &guide))?;
     fs::write(file, svg::of(drawn.buffer))
         .with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Well)
 }
 
 /// Plays the script.
-async fn through(mesh: &mut Mesh, style: Style, cancel: &CancellationToken) -> Result<ExitCode> {
-    let mut play = String::new();
-    let script = Script::new(mesh, |verdict| match style {
-        Style::Json => println!("{}", json!(verdict)),
-        _ => {
-            if verdict.play != play {
-                println!("\n{}", verdict.play);
-                play.clone_from(&verdict.play);
-            }
-            println!("  {verdict}");
+async fn through(
+    mesh: &mut Mesh,
+    up: Duration,
+    style: Style,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
+    let (mut play, mut broken) = (String::new(), false);
+    let script = Script::new(mesh, up, |verdict| {
+        broken |= !verdict.holds;
+        if style == Style::Json {
+            return say(&json!(verdict));
         }
+        if verdict.play != play {
+            say(&format!("\n{}", verdict.play));
+            play.clone_from(&verdict.play);
+        }
+        say(&format!("  {verdict}"));
     });
-    let broken = tokio::select! {
-        broken = script.run() => broken?,
-        () = cancel.cancelled() => return Ok(ExitCode::FAILURE),
+    let through = tokio::select! {
+        done = script.run() => done.map(|()| true)?,
+        () = cancel.cancelled() => false,
     };
-    style.say(match broken {
-        0 => "\nevery promise held",
-        _ => "\npromises were broken",
-    });
-    Ok(ExitCode::from(u8::from(broken > 0)))
+    Ok(match (broken, through) {
+        (true, _) => {
+            style.say("\npromises were broken");
+            Ending::Broken
+        }
+        (false, true) => {
+            style.say("\nevery promise held");
+            Ending::Well
+        }
+        (false, false) => Ending::CutShort,
+    })
 }
 
 impl Style {
@@ -163,55 +254,15 @@ impl Style {
     /// Something beside the picture.
     fn say(self, text: &str) {
         match self {
-            Self::Json => println!("{}", json!({ "said": text.trim() })),
-            Self::Lines | Self::Screen => println!("{text}"),
+            Self::Json => say(&json!({ "said": text.trim() })),
+            Self::Lines | Self::Screen => say(&text),
         }
     }
 }
 
-impl Home {
-    /// A directory for this process alone: keys will be in it.
-    fn make(keep: bool) -> Result<Self> {
-        let name = format!("isthmus-demo-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        let made = DirBuilder::new().mode(0o700).create(&directory);
-        made.with_context(|| format!("cannot make {}", directory.display()))?;
-        let home = Self { directory, keep };
-        fs::create_dir(home.directory.join("log"))?;
-        Ok(home)
-    }
-
-    fn guide(&self, mesh: &mut Mesh) -> Guide {
-        let gateway = mesh.gateway_process();
-        let command = |play: Play| (play, play.command(&self.directory, gateway));
-        Guide {
-            plays: Play::ALL.map(command).into(),
-            directory: self.directory.display().to_string(),
-        }
-    }
-
-    /// Says how to look into what is left.
-    fn leave(&self, style: Style) {
-        if !self.keep {
-            return;
-        }
-        let at = self.directory.display();
-        style.say(&format!(
-            "\nkept in {at}:\n  logs            {at}/log\n  \
-             who trusts whom isthmus trust show {at}/c1/tls/client\n  \
-             a leaf          openssl x509 -in {at}/c1/tls/client/cert-chain.pem -noout -text\n  \
-             configurations  {at}/c1/discovery.json, {at}/c1/eastwest.json, {at}/c1/trust.json"
-        ));
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if !self.keep {
-            // What cannot be removed is only in a directory for what is temporary.
-            let _ = fs::remove_dir_all(&self.directory);
-        }
-    }
+/// Prints a line. That nobody reads it any more is no reason to leave a mesh half done.
+fn say(line: &dyn Display) {
+    let _ = writeln!(stdout(), "{line}");
 }
 
 /// How long the mesh works before its picture is taken.

@@ -57,6 +57,10 @@ enum Command {
     /// Bring up two clusters in one mesh on this machine, to play with.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Become another program, which ends as this one would.
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    Exec(demo::Exec),
     /// Make, show and serve certificates.
     #[cfg(feature = "trust")]
     Trust(trust::Args),
@@ -97,6 +101,8 @@ fn main() -> ExitCode {
         Command::Discovery(file) => discovery::run(&file),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
+        #[cfg(feature = "demo")]
+        Command::Exec(program) => program.run(),
         #[cfg(feature = "trust")]
         Command::Trust(args) => {
             process::run(process::Threads::One, |cancel| trust::run(args, cancel))

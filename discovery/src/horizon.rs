@@ -43,7 +43,9 @@ pub struct Standpoint {
 pub enum Role {
     /// Calls services: those of its own cluster, and those exported to it.
     Sidecar,
-    /// Lets other networks in: to the exported services of its own cluster only.
+    /// Lets other networks in: to the exported services of its own network only, those of its
+    /// own cluster and of others that stand there. Then one gateway is enough for a network
+    /// (as in istiod), and each splits what it lets in as the endpoints are.
     Gateway,
 }
 
@@ -140,7 +142,10 @@ impl Standpoint {
         let others = service.shards.iter().filter(|(id, _)| **id != self.cluster);
         let shards: Vec<(&ClusterId, &Shard)> = match self.role {
             Role::Sidecar => own.into_iter().chain(others).map(deref).collect(),
-            Role::Gateway => own.into_iter().map(deref).collect(),
+            Role::Gateway => {
+                let beside = others.filter(|(_, shard)| self.stands_beside(shard));
+                own.into_iter().chain(beside).map(deref).collect()
+            }
         };
         let in_view = || shards.iter().filter(|(id, shard)| self.admits(id, shard));
         let (_, first) = in_view().next()?;
@@ -204,6 +209,10 @@ impl Standpoint {
             (Some(here), Some(there)) if here != there => Some(there),
             _ => None,
         };
+        // What does not say where it is is at hand for its own cluster alone.
+        if self.role == Role::Gateway && *cluster != self.cluster && !self.at_hand(endpoint) {
+            return Err(Reason::OtherNetwork);
+        }
         match (self.role, there) {
             (Role::Gateway, Some(_)) => Err(Reason::OtherNetwork),
             (Role::Gateway, None) if !endpoint.mesh_tls => Err(Reason::NoMeshTls),
@@ -223,8 +232,21 @@ impl Standpoint {
         let own = *cluster == self.cluster;
         match self.role {
             Role::Sidecar => own || shard.export.admits(&self.cluster),
-            Role::Gateway => own && shard.export != Export::Closed,
+            Role::Gateway => shard.export != Export::Closed,
         }
+    }
+
+    /// Whether anything of another cluster's shard stands in the network of this gateway.
+    fn stands_beside(&self, shard: &Shard) -> bool {
+        shard
+            .endpoints
+            .iter()
+            .any(|endpoint| self.at_hand(endpoint))
+    }
+
+    /// Whether an endpoint says that it is in the network of this standpoint.
+    fn at_hand(&self, endpoint: &Endpoint) -> bool {
+        self.network.is_some() && self.network == endpoint.network
     }
 }
 

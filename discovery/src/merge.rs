@@ -62,7 +62,7 @@ pub(crate) enum Effect {
     None,
     /// Nothing that somebody uses was taken away.
     Addition,
-    /// A service of the own cluster began to take traffic from others. Our gateway has to know
+    /// A service of the own network began to take traffic from others. Our gateway has to know
     /// before their sidecars do: whoever comes first finds its name closed.
     Opening,
     /// Something was taken away.
@@ -179,7 +179,8 @@ impl Merge {
         for key in settled.services {
             let old = shard_of(&self.mesh, id, &key);
             let new = facts.shard(&key, &self.rules, old.as_deref());
-            let opens = *id == self.rules.own && opens(old.as_deref(), new.as_ref());
+            let opens =
+                lets_in(&self.mesh, &self.rules.own, id) && opens(old.as_deref(), new.as_ref());
             effect = effect.max(settle_shard(&mut self.mesh, id, &key, old, new));
             if opens {
                 effect = effect.max(Effect::Opening);
@@ -305,6 +306,12 @@ fn settle_cluster(mesh: &mut Mesh, new: Cluster) -> Effect {
     } else {
         Effect::Addition
     }
+}
+
+/// Whether gateways of `own` let in to what `id` has: itself, and all of its network.
+fn lets_in(mesh: &Mesh, own: &ClusterId, id: &ClusterId) -> bool {
+    let network = |id| mesh.clusters.get(id)?.network.as_ref();
+    id == own || network(id).is_some_and(|there| network(own) == Some(there))
 }
 
 /// Whether others can use from now on what they could not before.

@@ -7,9 +7,10 @@
 //!      client ─ sidecar ─┬─ v1                        client ─ sidecar ─── v2
 //!                        └─────────── wire ─► gateway of c2 ─► sidecar ─── v2
 //! ```
-//! API servers, sidecars and applications are in this process, our roles are processes of
-//! their own: they can be killed. `mesh` is all of it, `eye` looks at it, `picture` is what
-//! was seen; `play` are things to try, `script` tries them all.
+//! API servers and applications are in this process, our roles are processes of their own: they
+//! can be killed. Sidecars are one or the other: our own small ones, or real Envoys. `mesh` is
+//! all of it, `eye` looks at it, `picture` is what was seen; `play` are things to try, `script`
+//! tries them all.
 
 pub mod calls;
 
@@ -23,7 +24,7 @@ pub mod play;
 
 pub mod script;
 
-pub use mesh::{Mesh, Order};
+pub use mesh::{Mesh, Order, two_clusters};
 pub use picture::Picture;
 pub use play::Play;
 pub use script::Script;

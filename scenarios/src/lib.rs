@@ -44,6 +44,8 @@ pub mod picture;
 
 pub mod crowd;
 
+pub mod kubectl;
+
 pub mod recorder;
 
 pub mod sidecar;

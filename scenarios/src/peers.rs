@@ -76,7 +76,7 @@ impl Peers {
     /// With the reason when this machine cannot have a part that is needed.
     pub fn find(app: &Path, isthmus: &Path, sidecars: Option<Sidecars>) -> Result<Self, Missing> {
         check_machine()?;
-        let envoy = ENVOY.found();
+        let envoy = envoy();
         let sidecars = match (sidecars, &envoy) {
             (Some(Sidecars::Envoy), Err(missing)) => return Err(missing.clone()),
             (None, Err(missing)) if required() => return Err(missing.clone()),
@@ -85,10 +85,10 @@ impl Peers {
             (None, Err(_)) => Sidecars::Builtin,
         };
         Ok(Self {
-            etcd: ETCD.found()?,
+            etcd: ETCD.get()?,
             envoy,
             sidecars,
-            kube: KUBERNETES.found()?,
+            kube: KUBERNETES.get()?,
             isthmus: isthmus.to_owned(),
             app: app.to_owned(),
         })
@@ -117,10 +117,10 @@ impl Istio {
     /// # Errors
     /// With the reason when this machine cannot have it.
     pub fn find() -> Result<Self, Missing> {
-        let binary = ISTIO.found()?;
+        let binary = ISTIO.get()?;
         Ok(Self {
             place: binary.parent().map(Path::to_owned).unwrap_or_default(),
-            helm: HELM.found()?,
+            helm: HELM.get()?,
         })
     }
 
@@ -154,7 +154,24 @@ impl Istio {
 /// # Errors
 /// With the reason when this machine cannot have it.
 pub fn kubectl() -> Result<PathBuf, Missing> {
-    KUBECTL.found()
+    KUBECTL.get()
+}
+
+/// Finds or makes Envoy; it needs neither root nor any other part.
+///
+/// # Errors
+/// With the reason when this machine cannot have it.
+pub fn envoy() -> Result<PathBuf, Missing> {
+    ENVOY.get()
+}
+
+/// An Envoy that is there already, on `PATH` or in the cache: nothing is built for it.
+#[must_use]
+pub fn envoy_at_hand() -> Option<PathBuf> {
+    which("envoy").or_else(|| {
+        let (_, binary) = ENVOY.place(&cache().ok()?).ok()?;
+        binary.is_file().then_some(binary)
+    })
 }
 
 /// Whether a missing part is an error instead of a reason to skip
@@ -220,16 +237,14 @@ const HELM: Part = Part {
 };
 
 impl Part {
-    fn found(self) -> Result<PathBuf, Missing> {
+    fn get(self) -> Result<PathBuf, Missing> {
         self.find()
             .map_err(|error| Missing(format!("{}: {error:#}", self.name)))
     }
 
     fn find(self) -> Result<PathBuf> {
         let cache = cache()?;
-        let key = self.key()?;
-        let place = cache.join(format!("{}-{key}", self.name));
-        let binary = place.join(self.binary);
+        let (place, binary) = self.place(&cache)?;
         if binary.exists() {
             return Ok(binary);
         }
@@ -240,7 +255,7 @@ impl Part {
             );
         }
         fs::create_dir_all(&cache)?;
-        let lock = File::create(cache.join(format!("{}-{key}.lock", self.name)))?;
+        let lock = File::create(place.with_extension("lock"))?;
         lock.lock()?;
         if !binary.exists() {
             eprintln!(
@@ -250,6 +265,13 @@ impl Part {
             self.build(&cache, &place)?;
         }
         Ok(binary)
+    }
+
+    /// Its directory in the cache, and the file that it is built for, there or not.
+    fn place(self, cache: &Path) -> Result<(PathBuf, PathBuf)> {
+        let directory = cache.join(format!("{}-{}", self.name, self.key()?));
+        let binary = directory.join(self.binary);
+        Ok((directory, binary))
     }
 
     fn build(self, cache: &Path, place: &Path) -> Result<()> {

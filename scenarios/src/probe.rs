@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use http::Method;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -65,7 +66,7 @@ impl Page {
 pub async fn get(netns: &Netns, address: SocketAddr, host: &str, path: &str) -> Result<Page> {
     let stream = netns.connect(address, CONNECT_LIMIT)?;
     stream.set_nonblocking(true)?;
-    ask(TcpStream::from_std(stream)?, host, path)
+    ask(TcpStream::from_std(stream)?, Method::GET, host, path)
         .await
         .with_context(|| format!("http://{address}{path}"))
 }
@@ -75,19 +76,33 @@ pub async fn get(netns: &Netns, address: SocketAddr, host: &str, path: &str) -> 
 /// # Errors
 /// When there is no answer.
 pub async fn get_here(address: SocketAddr, path: &str) -> Result<Page> {
+    ask_here(address, Method::GET, path).await
+}
+
+/// Posts nothing to a page, from where we stand.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn post_here(address: SocketAddr, path: &str) -> Result<Page> {
+    ask_here(address, Method::POST, path).await
+}
+
+async fn ask_here(address: SocketAddr, method: Method, path: &str) -> Result<Page> {
     let page = async {
         let stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await??;
-        ask(stream, &address.to_string(), path).await
+        ask(stream, method, &address.to_string(), path).await
     };
     page.await
         .with_context(|| format!("http://{address}{path}"))
 }
 
-async fn ask(stream: TcpStream, host: &str, path: &str) -> Result<Page> {
+async fn ask(stream: TcpStream, method: Method, host: &str, path: &str) -> Result<Page> {
     let stream = TokioIo::new(stream);
     let exchange = async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-        let request = http::Request::get(path)
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
             .header(http::header::HOST, host)
             .body(Empty::<Bytes>::new())?;
         let answer = async {

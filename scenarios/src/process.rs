@@ -59,6 +59,15 @@ impl Program {
         self
     }
 
+    /// The same, of our own command, so that it ends when this process does.
+    #[must_use]
+    pub fn ending_with_us(mut self) -> Self {
+        let parent = std::process::id().to_string();
+        self.arguments
+            .splice(0..0, ["--with-parent".to_owned(), parent]);
+        self
+    }
+
     /// The command that runs this inside a namespace and dies with us. The pid of
     /// what it starts is the program's own: `ip`, `sh` and `setpriv` replace themselves.
     #[must_use]

@@ -3,6 +3,8 @@
 //! Both clusters use the same pod range on purpose: an address says nothing
 //! outside its cluster, and whoever believes it does is found out.
 
+pub mod mesh;
+
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// The range of pod addresses in every cluster.
@@ -32,24 +34,47 @@ pub const SYSTEM_NAMESPACE: &str = "istio-system";
 /// Account and workload name of the east-west gateway.
 pub const GATEWAY: &str = "istio-eastwestgateway";
 
+/// The trust domain of all; not the default, so that nobody gets it by guessing.
+pub const TRUST_DOMAIN: &str = "mesh.example";
+
 /// A cluster as it is planned.
 #[derive(Debug, Clone)]
 pub struct ClusterPlan {
     /// Its name: the key in remote secrets.
-    pub name: &'static str,
+    pub name: String,
     /// The network that its pods are in.
-    pub network: &'static str,
+    pub network: String,
     /// The trust domain, as its ConfigMap `istio` says.
-    pub trust_domain: &'static str,
+    pub trust_domain: String,
     /// Region of its node.
-    pub region: &'static str,
+    pub region: String,
     /// Zone of its node.
-    pub zone: &'static str,
-    /// Its number, from 1: decides its addresses on the wan.
+    pub zone: String,
+    /// Its number, from 1: decides its addresses.
     pub number: u8,
 }
 
 impl ClusterPlan {
+    /// `c1` in `network1`, and so on, each in a region of its own.
+    #[must_use]
+    pub fn numbered(number: u8) -> Self {
+        Self {
+            name: format!("c{number}"),
+            network: format!("network{number}"),
+            trust_domain: TRUST_DOMAIN.to_owned(),
+            region: format!("region{number}"),
+            zone: format!("region{number}-a"),
+            number,
+        }
+    }
+
+    /// The same in this network.
+    #[must_use]
+    pub fn in_network(mut self, network: &str) -> Self {
+        network.clone_into(&mut self.network);
+        self
+    }
+
     /// The node's address on the wan, where the API server listens.
     #[must_use]
     pub fn node(&self) -> Ipv4Addr {
@@ -84,8 +109,8 @@ impl ClusterPlan {
     #[must_use]
     pub fn node_labels(&self) -> BTreeMap<String, String> {
         labels(&[
-            ("topology.kubernetes.io/region", self.region),
-            ("topology.kubernetes.io/zone", self.zone),
+            ("topology.kubernetes.io/region", &self.region),
+            ("topology.kubernetes.io/zone", &self.zone),
         ])
     }
 
@@ -111,6 +136,33 @@ pub struct Workload {
     pub role: Role,
     /// The address of its first pod, where that matters.
     pub address: Option<Ipv4Addr>,
+}
+
+impl Workload {
+    /// One in `sample`.
+    #[must_use]
+    pub fn new(
+        name: &'static str,
+        account: &'static str,
+        labels: BTreeMap<String, String>,
+        role: Role,
+    ) -> Self {
+        Self {
+            name,
+            namespace: "sample",
+            account,
+            labels,
+            role,
+            address: None,
+        }
+    }
+
+    /// The same, its first pod at the address that ends in `last`.
+    #[must_use]
+    pub fn at(mut self, last: u8) -> Self {
+        self.address = Some(pod_address(last));
+        self
+    }
 }
 
 /// What runs in a pod.
@@ -160,6 +212,19 @@ pub struct ServicePlan {
     pub exported: bool,
 }
 
+impl ServicePlan {
+    /// One in `sample`, in front of the pods with these labels.
+    #[must_use]
+    pub fn new(name: &'static str, selector: &[(&str, &str)], exported: bool) -> Self {
+        Self {
+            name,
+            namespace: "sample",
+            selector: labels(selector),
+            exported,
+        }
+    }
+}
+
 /// The pod addresses of one cluster; each is given once, so that no neighbour
 /// remembers an address by its former owner.
 #[derive(Debug)]
@@ -197,21 +262,20 @@ pub fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Labels of pods that have a sidecar: these, and the mark that they speak mTLS.
+#[must_use]
+pub fn in_mesh(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    labels(&[pairs, &[("security.istio.io/tlsMode", "istio")]].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn clusters_meet_on_the_wan_without_sharing_an_address() {
-        let plan = |number| ClusterPlan {
-            name: "c",
-            network: "n",
-            trust_domain: "mesh.example",
-            region: "r",
-            zone: "z",
-            number,
-        };
-        let wan: std::collections::BTreeSet<_> = [plan(1), plan(2)]
+        let wan: std::collections::BTreeSet<_> = [1, 2]
+            .map(ClusterPlan::numbered)
             .iter()
             .flat_map(|plan| [plan.node(), plan.gateway(), plan.other_gateway()])
             .chain([DESK])

@@ -18,10 +18,11 @@ pub mod pki;
 pub mod pod;
 pub mod role;
 mod service_export;
+pub mod trust;
 
-use std::{net::Ipv4Addr, process::Command, rc::Rc};
+use std::{net::Ipv4Addr, rc::Rc};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use futures::future::try_join_all;
 
 use crate::{
@@ -177,17 +178,8 @@ impl World {
     /// # Errors
     /// When a command fails.
     pub fn make_authorities(&self) -> Result<()> {
-        let root = self.run.directory().join("root").display().to_string();
-        let domain = self.clusters.first().context("a world without clusters")?;
-        let domain = domain.plan().trust_domain;
-        self.isthmus(&["trust", "init", "--out", &root, "--trust-domain", domain])?;
-        for cluster in &self.clusters {
-            let out = cluster.directory().join("ca").display().to_string();
-            let name = cluster.plan().name;
-            let arguments = ["trust", "intermediate", "--ca", &root, "--cluster", name];
-            self.isthmus(&[&arguments[..], &["--out", &out]].concat())?;
-        }
-        Ok(())
+        let plans = self.clusters.iter().map(Cluster::plan);
+        trust::share(&self.peers.isthmus, self.run.directory(), plans)
     }
 
     /// A real Istio in each cluster, on one root, that knows the others by their remote
@@ -216,7 +208,7 @@ impl World {
                 let anchor = format!("token-of-{}", reader.plan().name);
                 let kubeconfig = peer.reader_kubeconfig(&anchor).await?;
                 reader
-                    .add_remote_secret(peer.plan().name, &kubeconfig)
+                    .add_remote_secret(&peer.plan().name, &kubeconfig)
                     .await?;
             }
         }
@@ -228,15 +220,7 @@ impl World {
     /// # Errors
     /// When it fails, with what it said.
     pub fn isthmus(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(&self.peers.isthmus).args(arguments).output()?;
-        if !output.status.success() {
-            bail!(
-                "isthmus {}: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        trust::run(&self.peers.isthmus, arguments)
     }
 
     /// How to look inside by hand, while it stands.

@@ -5,7 +5,7 @@ use futures::future::try_join_all;
 use scenarios::{
     peers::Peers,
     report::Report,
-    topology::{GATEWAY, Role, Workload, labels, pod_address},
+    topology::{ClusterPlan, GATEWAY, Role, ServicePlan, Workload, labels, pod_address},
     world::{
         Cluster, World,
         cluster::istio::{Flavour, GatewayKind, GatewayPlan},
@@ -13,10 +13,7 @@ use scenarios::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    setting::{plans, service, weighs},
-    stage::Scene,
-};
+use crate::{setting::weighs, stage::Scene};
 
 /// Who calls.
 pub(crate) const CLIENT_ID: &str = "spiffe://cluster.local/ns/sample/sa/client";
@@ -67,7 +64,7 @@ impl Mesh {
         report: &Report,
         scene: &'a mut Scene,
     ) -> Result<&'a mut World> {
-        let world = scene.insert(World::start(peers, &plans("cluster.local")).await?);
+        let world = scene.insert(World::start(peers, &plans()).await?);
         report.given("two clusters, two networks, one pod range, real API servers");
         world.install_istio(self.flavour).await?;
         report.given("an istiod in each, by its charts, on our intermediates; remote secrets");
@@ -92,11 +89,19 @@ impl Mesh {
             values: json!({}),
         };
         let gateway = cluster.install_gateway(&gateway).await?;
-        let helloworld = service("helloworld", &[("app", "helloworld")], false);
+        let helloworld = ServicePlan::new("helloworld", &[("app", "helloworld")], false);
         cluster.serve(&helloworld).await?;
         cluster.scale_up(&gateway, 1).await?;
         cluster.scale_up(&self.client, 1).await
     }
+}
+
+/// Two clusters, each in a network of its own, in Istio's usual trust domain.
+pub(crate) fn plans() -> [ClusterPlan; 2] {
+    [1, 2].map(|number| ClusterPlan {
+        trust_domain: "cluster.local".to_owned(),
+        ..ClusterPlan::numbered(number)
+    })
 }
 
 /// Nothing in plain text.

@@ -23,13 +23,10 @@ use scenarios::{
 };
 use serde_json::json;
 
-use crate::{
-    setting::{ARRIVAL, plans},
-    stage::Scene,
-};
+use crate::{istio::plans, setting::ARRIVAL, stage::Scene};
 
 pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> Result<()> {
-    let [plan, _] = plans("cluster.local");
+    let [plan, _] = plans();
     let world = scene.insert(World::start(peers, &[plan]).await?);
     world.install_istio(Flavour::Default).await?;
     let cluster = world.cluster_mut("c1");

@@ -18,7 +18,7 @@ use scenarios::{
     peers::Peers,
     probe::eventually,
     report::Report,
-    topology::{GATEWAY, Role, Workload, labels},
+    topology::{GATEWAY, Role, ServicePlan, Workload, labels},
     world::{
         Cluster, World,
         cluster::istio::{Flavour, GatewayKind, ISTIOD},
@@ -33,7 +33,7 @@ use tokio::{
 use crate::{
     helloworld::{intermediate, v2_sees},
     istio::{CLIENT_ID, Mesh},
-    setting::{ARCHIVE, ARRIVAL, service},
+    setting::{ARCHIVE, ARRIVAL},
     stage::Scene,
 };
 
@@ -86,7 +86,7 @@ async fn shows_its_pages(cluster: &Cluster, report: &Report) -> Result<()> {
     }
     let unknown = metric_of(gateway, "isthmus_eastwest_quarantined_resources", &[]).await?;
     ensure!(unknown == 0.0, "{unknown} quarantined");
-    let name = cluster.plan().name;
+    let name = &cluster.plan().name;
     report.then(&format!(
         "{name}: ready on 15021, metrics on 15020 and 15090, nothing quarantined"
     ));
@@ -215,7 +215,7 @@ fn hello(sni: &str, alpn: &str) -> Result<Vec<u8>> {
 
 /// A service of c2 alone, once c1's client reaches it and c2's gateway has written it down.
 async fn serve_what_only_c2_has(world: &mut World) -> Result<()> {
-    let archive = service("archive", &[("version", "v2")], false);
+    let archive = ServicePlan::new("archive", &[("version", "v2")], false);
     for cluster in world.clusters_mut() {
         cluster.serve(&archive).await?;
     }

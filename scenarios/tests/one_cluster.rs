@@ -7,38 +7,19 @@ use scenarios::{
     peers::Peers,
     probe::eventually,
     report::Report,
-    topology::{ClusterPlan, Role, ServicePlan, Workload, labels, pod_address},
+    topology::{ClusterPlan, Role, ServicePlan, Workload, labels},
     world::World,
 };
 
 use crate::stage::Scene;
 
 pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> Result<()> {
-    let plan = ClusterPlan {
-        name: "c1",
-        network: "network1",
-        trust_domain: "mesh.example",
-        region: "here",
-        zone: "here-a",
-        number: 1,
-    };
-    let world = scene.insert(World::start(peers, &[plan]).await?);
+    let world = scene.insert(World::start(peers, &[ClusterPlan::numbered(1)]).await?);
     report.given("a cluster with a real API server");
 
-    let bare = Workload {
-        name: "bare",
-        namespace: "sample",
-        account: "helloworld",
-        labels: labels(&[("app", "bare")]),
-        role: Role::Bare { version: "v1" },
-        address: Some(pod_address(20)),
-    };
-    let service = ServicePlan {
-        name: "bare",
-        namespace: "sample",
-        selector: labels(&[("app", "bare")]),
-        exported: false,
-    };
+    let role = Role::Bare { version: "v1" };
+    let bare = Workload::new("bare", "helloworld", labels(&[("app", "bare")]), role).at(20);
+    let service = ServicePlan::new("bare", &[("app", "bare")], false);
     let cluster = world.cluster_mut("c1");
     cluster.serve(&service).await?;
     cluster.scale_up(&bare, 2).await?;

@@ -9,22 +9,12 @@ use scenarios::{
     peers::Peers,
     probe::eventually,
     report::Report,
-    topology::{
-        ClusterPlan, GATEWAY, MESH_PORT, Role, SYSTEM_NAMESPACE, ServicePlan, Workload, labels,
-        pod_address,
-    },
-    world::{
-        Cluster, World,
-        objects::{DISCOVERY, DISCOVERY_NAMESPACE},
-        pod::Pod,
-        role::DISCOVERY_ADDRESS,
-    },
+    topology::{ClusterPlan, MESH_PORT, Role, ServicePlan, Workload, in_mesh},
+    world::{Cluster, World, pod::Pod, role},
 };
 
 use crate::stage::Scene;
 
-/// The trust domain; not the default, so that nobody gets it by guessing.
-pub(crate) const TRUST_DOMAIN: &str = "mesh.example";
 /// The service that both clusters have.
 pub(crate) const HELLOWORLD: &str = "helloworld.sample.svc.cluster.local";
 /// The service that only c2 has.
@@ -50,48 +40,19 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) fn new() -> Self {
-        let plain = |name, role| Workload {
-            name,
-            namespace: "sample",
-            account: name,
-            labels: in_mesh(&[("app", name)]),
-            role,
-            address: None,
+        let hello = |name, app, version| {
+            let pairs = [("app", app), ("version", version)];
+            Workload::new(name, app, in_mesh(&pairs), Role::Hello { version })
         };
-        let hello = |name, version| Workload {
-            account: "helloworld",
-            labels: in_mesh(&[("app", "helloworld"), ("version", version)]),
-            ..plain(name, Role::Hello { version })
-        };
-        let system = |name, namespace, role, address| Workload {
-            namespace,
-            labels: labels(&[("app", name)]),
-            address: Some(pod_address(address)),
-            ..plain(name, role)
-        };
+        let client = in_mesh(&[("app", "client")]);
         Self {
-            v1: Workload {
-                address: Some(pod_address(20)),
-                ..hello("helloworld-v1", "v1")
-            },
+            v1: hello("helloworld-v1", "helloworld", "v1").at(20),
             // c2's first pod has the address that `other` has in c1.
-            v2: Workload {
-                address: Some(pod_address(50)),
-                ..hello("helloworld-v2", "v2")
-            },
-            other: Workload {
-                address: Some(pod_address(50)),
-                ..plain("other", Role::Hello { version: "other" })
-            },
-            client: Workload {
-                address: Some(pod_address(30)),
-                ..plain("client", Role::Client)
-            },
-            gateway: system(GATEWAY, SYSTEM_NAMESPACE, Role::Gateway, 5),
-            discovery: Workload {
-                address: Some(DISCOVERY_ADDRESS),
-                ..system(DISCOVERY, DISCOVERY_NAMESPACE, Role::Discovery, 3)
-            },
+            v2: hello("helloworld-v2", "helloworld", "v2").at(50),
+            other: hello("other", "other", "other").at(50),
+            client: Workload::new("client", "client", client, Role::Client).at(30),
+            gateway: role::gateway(),
+            discovery: role::discovery(),
         }
     }
 
@@ -103,7 +64,7 @@ impl Setting {
         report: &Report,
         scene: &'a mut Scene,
     ) -> Result<&'a mut World> {
-        let world = scene.insert(World::start(peers, &plans(TRUST_DOMAIN)).await?);
+        let world = scene.insert(World::start(peers, &[1, 2].map(ClusterPlan::numbered)).await?);
         report.given("two clusters, two networks, one pod range, real API servers");
         world.share_trust().await?;
         world.exchange_secrets().await?;
@@ -114,12 +75,12 @@ impl Setting {
         report.given("a discovery, a gateway and a client in each");
 
         let c1 = world.cluster_mut("c1");
-        c1.serve(&service("other", &[("app", "other")], false))
+        c1.serve(&ServicePlan::new("other", &[("app", "other")], false))
             .await?;
         c1.scale_up(&self.v1, 1).await?;
         c1.scale_up(&self.other, 1).await?;
         let c2 = world.cluster_mut("c2");
-        c2.serve(&service("archive", &[("version", "v2")], false))
+        c2.serve(&ServicePlan::new("archive", &[("version", "v2")], false))
             .await?;
         c2.export_by_object("sample", "archive").await?;
         c2.scale_up(&self.v2, 1).await?;
@@ -131,7 +92,7 @@ impl Setting {
 
     /// What every member cluster has.
     async fn mesh(&self, cluster: &mut Cluster) -> Result<()> {
-        let helloworld = service("helloworld", &[("app", "helloworld")], true);
+        let helloworld = ServicePlan::new("helloworld", &[("app", "helloworld")], true);
         cluster.serve_gateway().await?;
         cluster.serve(&helloworld).await?;
         for workload in [&self.discovery, &self.gateway, &self.client] {
@@ -184,39 +145,4 @@ pub(crate) fn gateway_address(cluster: &Cluster) -> String {
 /// The name of a sidecar's cluster.
 pub(crate) fn outbound(service: &str) -> String {
     format!("outbound|80||{service}.sample.svc.cluster.local")
-}
-
-/// Two clusters, each in a network of its own.
-pub(crate) fn plans(trust_domain: &'static str) -> [ClusterPlan; 2] {
-    let plan = |name, network, region, zone, number| ClusterPlan {
-        name,
-        network,
-        trust_domain,
-        region,
-        zone,
-        number,
-    };
-    [
-        plan("c1", "network1", "north", "north-a", 1),
-        plan("c2", "network2", "south", "south-a", 2),
-    ]
-}
-
-pub(crate) fn service(
-    name: &'static str,
-    selector: &[(&str, &str)],
-    exported: bool,
-) -> ServicePlan {
-    ServicePlan {
-        name,
-        namespace: "sample",
-        selector: labels(selector),
-        exported,
-    }
-}
-
-fn in_mesh(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
-    let mut all = labels(pairs);
-    all.insert("security.istio.io/tlsMode".to_owned(), "istio".to_owned());
-    all
 }

@@ -1,29 +1,35 @@
 //! The demo where there is no terminal: a line a second, or JSON for programs.
 
-use std::{io::stdin, thread, time::Duration};
+use std::{
+    fmt::Display,
+    io::{Write as _, stdin, stdout},
+    thread,
+    time::Duration,
+};
 
 use anyhow::Result;
 use scenarios::demo::{Mesh, Picture, Play, picture::ClusterView};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{playing::Playing, screen::Guide};
+use super::{look, playing::Playing, screen::Guide};
 
-/// Tells until cancelled.
+/// Tells until cancelled, or until nobody reads it.
 pub(super) async fn tell(
     mesh: &mut Mesh,
     guide: &Guide,
     as_json: bool,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    if !as_json {
-        println!("{}", invitation(guide));
-    }
+    let mut heard = match as_json {
+        true => print(&json!({ "guide": described(guide) })),
+        false => print(&invitation(guide)),
+    };
     let mut pace = interval(EVERY);
     let mut playing = Playing::default();
     let mut typed = typed();
-    loop {
+    while heard {
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
             Some(play) = typed.recv() => playing.play(play, mesh).await,
@@ -31,11 +37,17 @@ pub(super) async fn tell(
         }
         playing.tend(mesh).await;
         let picture = mesh.picture(playing.event()).await;
-        match as_json {
-            true => println!("{}", json!(picture)),
-            false => println!("{}", line(&picture)),
-        }
+        heard = match as_json {
+            true => print(&json!(picture)),
+            false => print(&line(&picture)),
+        };
     }
+    Ok(())
+}
+
+/// Prints a line; whether somebody reads.
+fn print(line: &dyn Display) -> bool {
+    writeln!(stdout(), "{line}").is_ok()
 }
 
 /// Plays whose keys are typed as lines. Its thread ends with the process: a read of standard
@@ -56,18 +68,28 @@ fn typed() -> mpsc::Receiver<Play> {
     plays
 }
 
-fn invitation(guide: &Guide) -> String {
-    let plays = guide.plays.iter().map(|(play, command)| {
+fn described(guide: &Guide) -> Value {
+    let plays = Play::ALL.map(|play| {
         let (key, title, watch) = (play.key(), play.title(), play.watch());
-        let command = command.iter().map(|command| format!(", or: {command}"));
-        let command: String = command.collect();
+        json!({ "key": key, "title": title, "command": guide.command(play), "watch": watch })
+    });
+    json!({
+        "directory": guide.directory,
+        "kubeconfigs": guide.kubeconfigs,
+        "plays": plays,
+        "looks": guide.looks,
+    })
+}
+
+fn invitation(guide: &Guide) -> String {
+    let plays = Play::ALL.map(|play| {
+        let (key, title, watch) = (play.key(), play.title(), play.watch());
+        let command = guide.command(play);
+        let command: String = command.iter().map(|line| format!(", or: {line}")).collect();
         format!("{title}\n    type {key}{command}\n    watch: {watch}\n")
     });
-    let plays: String = plays.collect();
-    format!(
-        "try:\n\n{plays}\nkubeconfigs and logs: {}\n",
-        guide.directory
-    )
+    let looks = look::list("look inside:", &guide.looks);
+    format!("try:\n\n{}{looks}\n", plays.concat())
 }
 
 /// One moment on one line.
@@ -124,6 +146,7 @@ mod tests {
         };
         let picture = Picture {
             at_ms: 2500,
+            sidecars: "builtin",
             clusters: vec![ClusterView {
                 name: "c1".to_owned(),
                 calls,

@@ -1,239 +1,143 @@
 //! The live view: a picture of the moment, drawn. Pure: whoever has a terminal gives it a
 //! frame.
 
-use std::path::Path;
+mod column;
 
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
-    style::{Color, Style, Stylize},
+    style::Stylize,
     text::{Line, Span, Text},
-    widgets::{Block, Paragraph, Wrap},
+    widgets::{Block, Paragraph},
 };
-use scenarios::demo::{
-    Mesh, Picture, Play,
-    picture::{CallsView, ClusterView, LOST, PeerView},
-};
+use scenarios::demo::{Mesh, Picture, Play, mesh::FAR};
 
-/// What is drawn beside the picture.
+use super::look::{self, Look};
+
+/// What is told beside the picture.
 #[derive(Debug, Clone)]
 pub(crate) struct Guide {
-    /// Each play, and what to type instead of its key.
-    pub(crate) plays: Vec<(Play, Option<String>)>,
     /// Where the kubeconfigs and logs are.
-    pub(crate) directory: String,
+    pub(crate) directory: PathBuf,
+    /// The kubeconfigs, by cluster.
+    pub(crate) kubeconfigs: BTreeMap<String, PathBuf>,
+    /// The process of c2's gateway, while it runs.
+    pub(crate) gateway: Option<u32>,
+    /// How to look inside.
+    pub(crate) looks: Vec<Look>,
 }
 
 impl Guide {
+    /// For a mesh whose files are in `directory`.
+    ///
+    /// # Errors
+    /// When it is not the demo's mesh.
+    pub(crate) fn new(directory: &Path, mesh: &mut Mesh) -> Result<Self> {
+        let (standing, kept) = (look::standing(directory, mesh)?, look::kept(directory)?);
+        Ok(Self {
+            directory: directory.to_owned(),
+            kubeconfigs: mesh.world().kubeconfigs(),
+            gateway: mesh.gateway_process(),
+            looks: [standing, kept].concat(),
+        })
+    }
+
     /// Names the processes of the moment.
     pub(crate) fn follow(&mut self, mesh: &mut Mesh) {
-        let (directory, gateway) = (Path::new(&self.directory), mesh.gateway_process());
-        for (play, command) in &mut self.plays {
-            *command = play.command(directory, gateway);
-        }
+        self.gateway = mesh.gateway_process();
+    }
+
+    /// What to type instead of a play's key, wherever one is.
+    pub(crate) fn command(&self, play: Play) -> Option<String> {
+        let file = self.kubeconfigs.get(FAR)?.display();
+        play.command(&format!("kubectl --kubeconfig {file}"), self.gateway)
     }
 }
 
-/// Draws all of it.
+/// Draws all of it. Where there is little room the things to try are one line each.
 pub(crate) fn draw(frame: &mut Frame<'_>, picture: &Picture, guide: &Guide) {
-    let plays = u16::try_from(2 * guide.plays.len() + 4).unwrap_or(u16::MAX);
+    let area = frame.area();
+    let width = usize::from(area.width).saturating_sub(2);
+    let full = guide.invitation(width, true);
+    let invitation = match full.height() + ENOUGH <= usize::from(area.height) {
+        true => full,
+        false => guide.invitation(width, false),
+    };
+    let lines = u16::try_from(invitation.height() + 2).unwrap_or(u16::MAX);
     let areas = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Min(10),
-        Constraint::Length(plays),
+        Constraint::Min(0),
+        Constraint::Length(lines),
     ]);
-    let [title, clusters, try_it] = areas.areas(frame.area());
-    frame.render_widget(headline(picture), title);
+    let [title, clusters, try_it] = areas.areas(area);
+    frame.render_widget(headline(picture, usize::from(area.width)), title);
     let count = u32::try_from(picture.clusters.len().max(1)).unwrap_or(1);
     let columns = Layout::horizontal(vec![Constraint::Ratio(1, count); picture.clusters.len()]);
-    for (cluster, area) in picture.clusters.iter().zip(columns.split(clusters).iter()) {
-        draw_cluster(frame, cluster, *area);
+    let columns: Vec<Rect> = columns.split(clusters).to_vec();
+    for (cluster, area) in picture.clusters.iter().zip(columns) {
+        column::draw(frame, cluster, area);
     }
-    frame.render_widget(invitation(guide), try_it);
+    let block = Block::bordered().title(" try ".bold());
+    frame.render_widget(Paragraph::new(invitation).block(block), try_it);
 }
 
-fn headline(picture: &Picture) -> Paragraph<'_> {
-    let mut spans = vec![
-        " isthmus demo ".bold().reversed(),
-        Span::raw(format!(" {} s  ", picture.at_ms / 1000)),
-    ];
-    if let Some(event) = &picture.event {
-        spans.push(event.as_str().yellow());
-    }
-    Paragraph::new(Line::from(spans))
+fn headline(picture: &Picture, width: usize) -> Line<'_> {
+    let name = " isthmus demo ".bold().reversed();
+    let (age, sidecars) = (picture.at_ms / 1000, picture.sidecars);
+    let rest = format!(" {age} s, sidecars: {sidecars}  ");
+    let room = width.saturating_sub(name.width() + rest.len());
+    let event = fit(picture.event.as_deref().unwrap_or_default(), room);
+    Line::from(vec![name, Span::raw(rest), event.yellow()])
 }
 
-fn draw_cluster(frame: &mut Frame<'_>, cluster: &ClusterView, area: Rect) {
-    let mut text = Text::default();
-    for service in &cluster.services {
-        let (mark, style) = match service.exported {
-            true => ("exported", Style::new().green()),
-            false => ("not exported", Style::new().dim()),
+impl Guide {
+    /// What can be tried; `full` with what to type instead of keys.
+    fn invitation(&self, width: usize, full: bool) -> Text<'_> {
+        let mut text = Text::default();
+        for play in Play::ALL {
+            let (title, watch) = (play.title(), play.watch());
+            let room = width.saturating_sub(4 + title.len() + 2);
+            text.push_line(Line::from(vec![
+                format!("  {} ", play.key()).bold().cyan(),
+                Span::raw(title),
+                format!(": {}", fit(watch, room)).dim(),
+            ]));
+            let command = play.command("kubectl", self.gateway).filter(|_| full);
+            if let Some(command) = command {
+                text.push_line(fit(&format!("    or: {command}"), width));
+            }
+        }
+        let files = match self.kubeconfigs.get(FAR).filter(|_| full) {
+            Some(file) => format!("export KUBECONFIG={}", file.display()),
+            None => format!("kubeconfigs and logs: {}", self.directory.display()),
         };
-        row(
-            &mut text,
-            "service",
-            vec![
-                Span::raw(format!("{} ", service.name)),
-                Span::styled(mark, style),
-            ],
-        );
-    }
-    for pod in &cluster.pods {
-        let ready = match pod.ready {
-            true => " ready".green(),
-            false => " not ready".red(),
-        };
-        row(
-            &mut text,
-            "pod",
-            vec![Span::raw(format!("{} {}", pod.name, pod.address)), ready],
-        );
-    }
-    for peer in &cluster.peers {
-        row(&mut text, "peer", describe_peer(peer));
-    }
-    let gateway = &cluster.gateway;
-    let process = match gateway.process {
-        Some(pid) if gateway.ready => format!("process {pid} ").green(),
-        Some(pid) => format!("process {pid}, not ready ").red(),
-        None => "not running ".red().bold(),
-    };
-    let figures = format!(
-        "{} open, {} carried, {} refused, {} KiB, {} routes",
-        gateway.open,
-        gateway.carried,
-        gateway.refused,
-        gateway.bytes >> 10,
-        gateway.routes
-    );
-    row(&mut text, "gateway", vec![process, Span::raw(figures)]);
-    describe_calls(&mut text, &cluster.calls);
-    let title = format!(" {} · {} ", cluster.name, cluster.network);
-    let block = Block::bordered().title(title.bold());
-    frame.render_widget(
-        Paragraph::new(text).block(block).wrap(Wrap { trim: false }),
-        area,
-    );
-}
-
-fn describe_peer(peer: &PeerView) -> Vec<Span<'_>> {
-    let age = peer.proof_of_life_age_ms.map_or_else(
-        || "no proof of life yet".to_owned(),
-        |age| format!("proof of life {:.1} s ago", seconds(age)),
-    );
-    let state = match peer.state.as_str() {
-        "live" => peer.state.as_str().green(),
-        "stale" => peer.state.as_str().red().bold(),
-        _ => peer.state.as_str().yellow(),
-    };
-    let rest = format!(", {age}, {} ready endpoints", peer.ready_endpoints);
-    vec![
-        Span::raw(format!("{} ", peer.cluster)),
-        state,
-        Span::raw(rest),
-    ]
-}
-
-fn describe_calls<'a>(text: &mut Text<'a>, calls: &'a CallsView) {
-    let split = calls.split();
-    let all = calls.last.len().max(1);
-    for (who, count) in &split {
-        let percent = 100 * count / all;
-        let bar = "█".repeat(percent / 5);
-        row(
-            text,
-            "client",
-            vec![
-                Span::styled(format!("{who:>3} {bar:<20} "), colour(who)),
-                Span::raw(format!("{percent} % of the last {all}")),
-            ],
-        );
-    }
-    let marks = calls.last.iter().rev().take(48).rev();
-    let marks = marks.map(|mark| Span::styled(last_char(mark), colour(mark)));
-    row(text, "last", marks.collect());
-    let lost = Span::styled(
-        format!("{} lost", calls.lost),
-        if calls.lost > 0 {
-            Style::new().red()
-        } else {
-            Style::new().green()
-        },
-    );
-    let loss = calls
-        .last_loss
-        .as_deref()
-        .map(|why| format!(", the last: {why}"));
-    row(
-        text,
-        "sent",
-        vec![
-            Span::raw(format!("{}, ", calls.sent)),
-            lost,
-            Span::raw(loss.unwrap_or_default()).dim(),
-        ],
-    );
-    for (depth, member) in calls.chain.iter().enumerate() {
-        let name = if depth == 0 { "caller" } else { "" };
-        row(
-            text,
-            name,
-            vec![Span::raw(format!("{}{member}", "  ".repeat(depth)))],
-        );
-    }
-}
-
-fn row<'a>(text: &mut Text<'a>, name: &'static str, what: Vec<Span<'a>>) {
-    let mut spans = vec![Span::styled(format!(" {name:<8}"), Style::new().dim())];
-    spans.extend(what);
-    text.push_line(Line::from(spans));
-}
-
-fn invitation(guide: &Guide) -> Paragraph<'_> {
-    let mut text = Text::default();
-    for (play, command) in &guide.plays {
         text.push_line(Line::from(vec![
-            format!("  {} ", play.key()).bold().cyan(),
-            Span::raw(play.title()),
-            command
-                .iter()
-                .map(|command| format!("   or: {command}"))
-                .collect::<String>()
-                .dim(),
+            "  q ".bold().cyan(),
+            Span::raw("end it; "),
+            Span::raw(if full { "kubectl elsewhere: " } else { "" }),
+            Span::raw(fit(&files, width.saturating_sub(12))),
         ]));
-        text.push_line(Line::from(format!("     watch: {}", play.watch())).dim());
-    }
-    text.push_line(Line::from(vec![
-        "  q ".bold().cyan(),
-        Span::raw(format!(
-            "end it   kubeconfigs and logs: {}",
-            guide.directory
-        )),
-    ]));
-    Paragraph::new(text).block(Block::bordered().title(" try ".bold()))
-}
-
-fn colour(who: &str) -> Style {
-    match who {
-        LOST => Style::new().red().bold(),
-        "v1" => Style::new().fg(Color::Cyan),
-        _ => Style::new().fg(Color::Magenta),
+        text
     }
 }
 
-/// `1` of `v1`.
-fn last_char(mark: &str) -> String {
-    mark.chars()
-        .next_back()
-        .map(String::from)
-        .unwrap_or_default()
+/// A text in so many columns: what does not fit is cut, and that is shown.
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + if width > 0 { "…" } else { "" }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "ages are far below 2^52 ms")]
-fn seconds(ms: u64) -> f64 {
-    ms as f64 / 1000.0
-}
+/// Lines that the clusters need to show all that matters, with the title and a border.
+const ENOUGH: usize = 19;
 
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,7 @@ fn expected(
     };
     let told = match at.role {
         Role::Sidecar => own || shard.export.admits(&at.cluster),
-        Role::Gateway => own && crosses && same_network,
+        Role::Gateway => crosses && same_network && (own || beside(at, endpoint)),
     };
     if !told || !endpoint.ready || !has_port {
         return Expected::Hidden;
@@ -65,6 +65,16 @@ fn expected(
     }
 }
 
+/// Whether an endpoint says that it is in the network of a viewer that knows its own.
+fn beside(at: &Standpoint, endpoint: &Endpoint) -> bool {
+    at.network.is_some() && at.network == endpoint.network
+}
+
+/// Whether a gateway has to do with a shard: its own cluster's, or of one in its network.
+fn concerns(at: &Standpoint, cluster: &ClusterId, shard: &Shard) -> bool {
+    *cluster == at.cluster || shard.endpoints.iter().any(|one| beside(at, one))
+}
+
 /// A common multiple of every number of gateways that a world can have in one network.
 const WHOLE: u128 = 2520 * 11 * 13;
 
@@ -73,7 +83,7 @@ fn check_port(mesh: &Mesh, at: &Standpoint, service: &Service, seen: &SeenPort) 
     let mut shares = BTreeMap::<(IpAddr, u16), u128>::new();
     let (mut told, mut hidden) = (0, 0);
     for (cluster, shard) in &service.shards {
-        if at.role == Role::Gateway && *cluster != at.cluster {
+        if at.role == Role::Gateway && !concerns(at, cluster, shard) {
             continue;
         }
         for endpoint in &shard.endpoints {
@@ -136,7 +146,7 @@ fn check(mesh: &Mesh, at: &Standpoint) {
     for service in mesh.services.values() {
         let in_view = |(id, shard): &(&ClusterId, &Arc<Shard>)| match at.role {
             Role::Sidecar => **id == at.cluster || shard.export.admits(&at.cluster),
-            Role::Gateway => **id == at.cluster && shard.export != Export::Closed,
+            Role::Gateway => concerns(at, id, shard) && shard.export != Export::Closed,
         };
         let shards: Vec<_> = service.shards.iter().filter(in_view).collect();
         let seen = at.see(service, &gateways);

@@ -269,10 +269,20 @@ fn unready_and_gone_are_removals_and_coming_back_is_none() {
 
 /// Our gateway has to know before the sidecars of others do.
 #[test]
-fn the_first_endpoint_that_others_may_reach_is_an_opening_in_the_own_cluster_alone() {
+fn the_first_endpoint_that_others_may_reach_is_an_opening_in_the_own_network_alone() {
     let ready = || slice(&[("a", "10.0.0.1", true)]);
-    for (cluster, effect) in [(OWN, Effect::Opening), (PEER, Effect::Addition)] {
+    let apart = Effect::Addition;
+    for (cluster, networks, effect) in [
+        (OWN, ["n1", "n2"], Effect::Opening),
+        (PEER, ["n1", "n1"], Effect::Opening),
+        (PEER, ["n1", "n2"], apart),
+        (PEER, ["", ""], apart),
+    ] {
         let mut world = World::with_hello(cluster);
+        for (id, network) in [OWN, PEER].into_iter().zip(networks) {
+            let network = Some(network).filter(|name| !name.is_empty());
+            world.apply(id, "istio-system", Fact::Namespace(network.map(Into::into)));
+        }
         world.apply(cluster, "hello", service(false));
         assert_eq!(world.apply(cluster, "hello", service(true)), effect);
         world.apply(cluster, "hello-1", slice(&[("a", "10.0.0.1", false)]));

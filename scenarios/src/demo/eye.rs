@@ -33,13 +33,19 @@ impl Eye {
     #[must_use]
     pub fn new(plan: &ClusterPlan, api: Api, discovery: SocketAddr, gateway: SocketAddr) -> Self {
         Self {
-            name: plan.name.to_owned(),
-            network: plan.network.to_owned(),
+            name: plan.name.clone(),
+            network: plan.network.clone(),
             api,
             discovery,
             gateway,
             seen: ClusterView::default(),
         }
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What is there now; `gateway`: the gateway's process, while it runs.

@@ -2,15 +2,12 @@
 //! to it.
 
 use std::{
-    fs,
+    collections::BTreeSet,
     net::IpAddr,
-    path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
-use futures::future::try_join_all;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Pod, Secret, Service},
@@ -24,24 +21,22 @@ use super::{
 };
 use crate::{
     loopback::{
-        cluster::{Cluster, Role, deploy, link},
-        slice::Slice,
-        wire::Wire,
+        cluster::{Cluster, Ground, Role},
+        proxy::Kind,
+        world::{World, anchor},
     },
     probe::eventually,
-    topology::{ClusterPlan, SYSTEM_NAMESPACE, ServicePlan, labels},
-    world::objects::{self, EXPORT_LABEL},
+    topology::{ClusterPlan, SYSTEM_NAMESPACE, mesh::MeshPlan},
+    world::objects::EXPORT_LABEL,
 };
 
 /// What the demo needs to know.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// The command `isthmus`, that runs our roles.
-    pub isthmus: PathBuf,
-    /// Where files go: made anew, and removed in the end unless kept.
-    pub directory: PathBuf,
-    /// The number of the first cluster's slice of loopback.
-    pub first: u8,
+    /// What stands; the five things are done to its clusters `c1` and `c2`.
+    pub plan: MeshPlan,
+    /// What its clusters share.
+    pub ground: Ground,
     /// From one request of a client to its next.
     pub pace: Duration,
 }
@@ -50,67 +45,63 @@ pub struct Order {
 #[derive(Debug)]
 pub struct Mesh {
     members: Vec<Member>,
-    /// What leads from each cluster to another's API server.
-    wires: Vec<Wire>,
+    world: World,
+    sidecars: &'static str,
     start: Instant,
-    tokens: u32,
+    /// The Secret in c2 to which c1's token is bound, and how many there have been.
+    anchor: (String, u32),
 }
 
-/// A cluster, and who looks at it.
+/// Who looks at a cluster, and who calls from there.
 #[derive(Debug)]
 struct Member {
-    cluster: Cluster,
     eye: Eye,
-    calls: Option<Calls>,
+    calls: Calls,
+}
+
+/// Two clusters in two networks.
+#[must_use]
+pub fn two_clusters() -> MeshPlan {
+    MeshPlan::of([1, 2].map(ClusterPlan::numbered))
 }
 
 impl Mesh {
-    /// Brings it all up, until c1's client has been answered by both clusters.
+    /// Brings it all up, until c1's client has been answered by every version.
     ///
     /// # Errors
     /// When a part does not come up; an address in use is named.
     pub async fn start(order: &Order) -> Result<Self> {
-        let plans = plans();
-        let slices = slices(order.first, plans.len())?;
-        share_trust(order, &plans)?;
-        let starting = plans.iter().zip(&slices).map(|(plan, slice)| {
-            let readers: Vec<Slice> = slices.iter().filter(|s| *s != slice).copied().collect();
-            async move {
-                let plan = plan.clone();
-                let (isthmus, home) = (&order.isthmus, &order.directory);
-                Cluster::start(plan, *slice, &readers, isthmus, home).await
-            }
-        });
-        let mut clusters = try_join_all(starting).await?;
-        let wires = join(&clusters).await?;
-        try_join_all(clusters.iter_mut().map(Cluster::start_roles)).await?;
-        try_join_all(clusters.iter().map(populate)).await?;
-        let members = clusters.into_iter().map(Member::new).collect();
+        let world = World::start(&order.plan, &order.ground).await?;
+        let mut members = Vec::new();
+        for cluster in world.clusters() {
+            members.push(Member::new(cluster, order.pace).await?);
+        }
         let mut mesh = Self {
             members,
-            wires,
+            world,
+            sidecars: match order.ground.sidecars {
+                Kind::Envoy(_) => "envoy",
+                Kind::Builtin => "builtin",
+            },
             start: Instant::now(),
-            tokens: 1,
+            anchor: (anchor(NEAR), 1),
         };
-        for member in &mut mesh.members {
-            member.begin_calls(order.pace).await?;
-        }
-        mesh.both_answer().await?;
+        mesh.all_answer(order.plan.versions()).await?;
         // What was asked before all stood is no loss.
-        mesh.members
-            .iter()
-            .filter_map(|member| member.calls.as_ref())
-            .for_each(Calls::forget);
+        mesh.members.iter().for_each(|member| member.calls.forget());
         mesh.start = Instant::now();
         Ok(mesh)
     }
 
     /// What there is to see now; `event` is shown beside it.
     pub async fn picture(&mut self, event: Option<String>) -> Picture {
-        let views = self.members.iter_mut().map(Member::look);
+        let gateways: Vec<_> = self.world.clusters_mut().map(gateway_process).collect();
+        let members = self.members.iter_mut().zip(gateways);
+        let views = members.map(|(member, gateway)| member.look(gateway));
         let clusters = futures::future::join_all(views).await;
         Picture {
             at_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            sidecars: self.sidecars,
             clusters,
             event,
         }
@@ -121,8 +112,10 @@ impl Mesh {
     /// # Errors
     /// When it has none.
     pub fn calls(&self, cluster: &str) -> Result<&Calls> {
-        let member = self.member(cluster)?;
-        member.calls.as_ref().context("its client does not call")
+        let mut all = self.members.iter();
+        let member = all.find(|member| member.eye.name() == cluster);
+        let member = member.with_context(|| format!("no cluster {cluster}"))?;
+        Ok(&member.calls)
     }
 
     /// A cluster.
@@ -130,13 +123,23 @@ impl Mesh {
     /// # Errors
     /// When there is none of this name.
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
-        Ok(&self.member(name)?.cluster)
+        self.world.cluster(name)
+    }
+
+    /// The world that it stands in.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The same, to be changed.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
     }
 
     /// The process of c2's gateway, while it runs.
     pub fn gateway_process(&mut self) -> Option<u32> {
-        let member = self.members.last_mut()?;
-        member.gateway_process()
+        gateway_process(self.world.cluster_mut(FAR).ok()?)
     }
 
     /// Makes `helloworld-v2` of c2 have so many pods; says when it was written.
@@ -186,7 +189,7 @@ impl Mesh {
     /// When it does not run.
     pub fn kill_gateway(&mut self) -> Result<SystemTime> {
         let killed = SystemTime::now();
-        self.member_mut(FAR)?.cluster.process(Role::Gateway)?.kill();
+        self.world.cluster_mut(FAR)?.process(Role::Gateway)?.kill();
         Ok(killed)
     }
 
@@ -195,7 +198,7 @@ impl Mesh {
     /// # Errors
     /// When it is not in time.
     pub async fn restart_gateway(&mut self) -> Result<()> {
-        let cluster = &mut self.member_mut(FAR)?.cluster;
+        let cluster = self.world.cluster_mut(FAR)?;
         cluster.start_role(Role::Gateway).await
     }
 
@@ -204,12 +207,10 @@ impl Mesh {
     /// # Errors
     /// When an API refuses.
     pub async fn renew_token(&mut self) -> Result<SystemTime> {
-        let old = anchor(self.tokens);
-        self.tokens += 1;
+        let tokens = self.anchor.1 + 1;
+        let next = (format!("{}-{tokens}", anchor(NEAR)), tokens);
         let (near, far) = (self.cluster(NEAR)?, self.cluster(FAR)?);
-        let kubeconfig = far
-            .reader_kubeconfig(near.slice(), &anchor(self.tokens))
-            .await?;
+        let kubeconfig = far.reader_kubeconfig(near.slice(), &next.0).await?;
         let patch = json!({ "stringData": { FAR: kubeconfig } });
         let secret = format!("istio-remote-secret-{FAR}");
         let written = SystemTime::now();
@@ -218,75 +219,34 @@ impl Mesh {
             .await?;
         // A working token is revoked only when the new one is in use.
         tokio::time::sleep(TAKEN).await;
-        far.api()
-            .delete::<Secret>(SYSTEM_NAMESPACE, &old, None)
-            .await?;
+        let (old, _) = std::mem::replace(&mut self.anchor, next);
+        let api = self.cluster(FAR)?.api();
+        api.delete::<Secret>(SYSTEM_NAMESPACE, &old, None).await?;
         Ok(written)
     }
 
     /// Ends everything in order, and waits.
     pub async fn stop(self) {
-        for member in self.members {
-            drop(member.calls);
-            member.cluster.stop().await;
-        }
-        for wire in self.wires {
-            wire.remove().await;
-        }
+        drop(self.members);
+        self.world.stop().await;
     }
 
-    async fn both_answer(&self) -> Result<()> {
-        eventually("c1's client is answered by both", ARRIVAL, async || {
+    async fn all_answer(&self, versions: BTreeSet<&str>) -> Result<()> {
+        eventually("c1's client is answered by all", ARRIVAL, async || {
             let view = self.calls(NEAR)?.view();
             let split = view.split();
-            let both = split.contains_key("v1") && split.contains_key("v2");
-            ensure!(both, "so far: {split:?}; {:?}", view.last_loss);
+            let all = versions.iter().all(|version| split.contains_key(version));
+            ensure!(all, "so far: {split:?}; {:?}", view.last_loss);
             Ok(())
         })
         .await
     }
-
-    fn member(&self, name: &str) -> Result<&Member> {
-        let mut members = self.members.iter();
-        members
-            .find(|member| member.cluster.plan().name == name)
-            .with_context(|| format!("no cluster {name}"))
-    }
-
-    fn member_mut(&mut self, name: &str) -> Result<&mut Member> {
-        let mut members = self.members.iter_mut();
-        members
-            .find(|member| member.cluster.plan().name == name)
-            .with_context(|| format!("no cluster {name}"))
-    }
 }
 
 impl Member {
-    fn new(cluster: Cluster) -> Self {
-        let discovery = cluster.discovery_pages();
-        let gateway = cluster.gateway_metrics();
-        Self {
-            eye: Eye::new(cluster.plan(), cluster.api().clone(), discovery, gateway),
-            cluster,
-            calls: None,
-        }
-    }
-
-    async fn look(&mut self) -> ClusterView {
-        let gateway = self.gateway_process();
-        let mut view = self.eye.look(gateway).await;
-        view.calls = self.calls.as_ref().map(Calls::view).unwrap_or_default();
-        view
-    }
-
-    fn gateway_process(&mut self) -> Option<u32> {
-        let process = self.cluster.process(Role::Gateway).ok()?;
-        process.check().is_ok().then(|| process.id())
-    }
-
-    /// Waits for the client's pod, and lets it call.
-    async fn begin_calls(&mut self, pace: Duration) -> Result<()> {
-        let (api, slice) = (self.cluster.api(), self.cluster.slice());
+    /// Waits until the cluster's client is ready, and lets it call.
+    async fn new(cluster: &Cluster, pace: Duration) -> Result<Self> {
+        let (api, slice) = (cluster.api(), cluster.slice());
         let address = eventually("the client's pod is ready", ARRIVAL, async || {
             let pods: Vec<Pod> = api.list(NAMESPACE, "app=client").await?;
             let pod = pods.iter().find(|pod| is_ready(pod)).context("it is not")?;
@@ -297,129 +257,29 @@ impl Member {
         })
         .await?;
         let loopback = slice.inside(address).context("not a pod's address")?;
-        self.calls = Some(Calls::begin(loopback, SERVICE_HOST, pace));
-        Ok(())
+        let pages = (cluster.discovery_pages(), cluster.gateway_metrics());
+        Ok(Self {
+            eye: Eye::new(cluster.plan(), cluster.api().clone(), pages.0, pages.1),
+            calls: Calls::begin(loopback, SERVICE_HOST, pace),
+        })
+    }
+
+    async fn look(&mut self, gateway: Option<u32>) -> ClusterView {
+        let mut view = self.eye.look(gateway).await;
+        view.calls = self.calls.view();
+        view
     }
 }
 
-/// What leads from each cluster to each other's API server, and the secrets that say so.
-async fn join(clusters: &[Cluster]) -> Result<Vec<Wire>> {
-    let mut wires = Vec::new();
-    for reader in clusters {
-        let others = clusters
-            .iter()
-            .filter(|peer| peer.slice() != reader.slice());
-        for peer in others {
-            let from = peer.slice().api_from(reader.slice());
-            wires.push(Wire::lay(from, peer.slice().api()).await?);
-            let anchor = match reader.plan().name {
-                NEAR => anchor(1),
-                other => format!("token-of-{other}"),
-            };
-            let kubeconfig = peer.reader_kubeconfig(reader.slice(), &anchor).await?;
-            link(reader, peer.plan().name, &kubeconfig).await?;
-        }
-    }
-    Ok(wires)
-}
-
-/// The application of a cluster: v1 in c1, v2 in c2, and a client in each.
-async fn populate(cluster: &Cluster) -> Result<()> {
-    let api = cluster.api();
-    let service = ServicePlan {
-        name: SERVICE,
-        namespace: NAMESPACE,
-        selector: labels(&[("app", SERVICE)]),
-        exported: true,
-    };
-    api.create::<Service>(objects::service(&service)).await?;
-    let version = if cluster.plan().name == NEAR {
-        "v1"
-    } else {
-        "v2"
-    };
-    let name = format!("{SERVICE}-{version}");
-    let marks = labels(&[("app", SERVICE), ("version", version)]);
-    let image = format!("{SERVICE}:{version}");
-    deploy(api, &name, SERVICE, &marks, &image, 1).await?;
-    let marks = labels(&[("app", "client")]);
-    deploy(api, "client", "client", &marks, "client", 1).await
-}
-
-/// One root, an intermediate for each cluster.
-fn share_trust(order: &Order, plans: &[ClusterPlan]) -> Result<()> {
-    fs::create_dir_all(&order.directory)?;
-    let root = order.directory.join("root").display().to_string();
-    run(
-        &order.isthmus,
-        &[
-            "trust",
-            "init",
-            "--out",
-            &root,
-            "--trust-domain",
-            TRUST_DOMAIN,
-        ],
-    )?;
-    for plan in plans {
-        let out = order
-            .directory
-            .join(plan.name)
-            .join("ca")
-            .display()
-            .to_string();
-        let arguments = [
-            "trust",
-            "intermediate",
-            "--ca",
-            &root,
-            "--cluster",
-            plan.name,
-        ];
-        run(&order.isthmus, &[&arguments[..], &["--out", &out]].concat())?;
-    }
-    Ok(())
-}
-
-fn run(isthmus: &Path, arguments: &[&str]) -> Result<()> {
-    let output = Command::new(isthmus).args(arguments).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let line = arguments.join(" ");
-    ensure!(output.status.success(), "isthmus {line}: {}", said.trim());
-    Ok(())
-}
-
-fn slices(first: u8, count: usize) -> Result<Vec<Slice>> {
-    let numbers = (0..count).map(|index| u8::try_from(index).ok()?.checked_add(first));
-    let slices = numbers.map(|number| Slice::new(number?));
-    let slices: Option<Vec<Slice>> = slices.collect();
-    slices.with_context(|| format!("slices are numbered 1 to 99, {count} from {first} on are not"))
-}
-
-fn plans() -> [ClusterPlan; 2] {
-    let plan = |name, network, region, zone, number| ClusterPlan {
-        name,
-        network,
-        trust_domain: TRUST_DOMAIN,
-        region,
-        zone,
-        number,
-    };
-    [
-        plan(NEAR, "network1", "north", "north-a", 1),
-        plan(FAR, "network2", "south", "south-a", 2),
-    ]
-}
-
-fn anchor(number: u32) -> String {
-    format!("token-{number}")
+fn gateway_process(cluster: &mut Cluster) -> Option<u32> {
+    let process = cluster.process(Role::Gateway).ok()?;
+    process.check().is_ok().then(|| process.id())
 }
 
 /// Whose client is watched.
 pub const NEAR: &str = "c1";
 /// The other one.
 pub const FAR: &str = "c2";
-const TRUST_DOMAIN: &str = "mesh.example";
 const NAMESPACE: &str = "sample";
 const SERVICE: &str = "helloworld";
 const SERVICE_HOST: &str = "helloworld.sample.svc.cluster.local";

@@ -13,6 +13,8 @@ use crate::load::{Answer, Outcome};
 pub struct Picture {
     /// Since all stood, in milliseconds.
     pub at_ms: u64,
+    /// What stands beside applications: `envoy` or `builtin`.
+    pub sidecars: &'static str,
     /// The clusters, in order.
     pub clusters: Vec<ClusterView>,
     /// What was last done by a key or by the script, and what to watch.

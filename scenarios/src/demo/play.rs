@@ -1,7 +1,5 @@
 //! Five things to try, each with what to type and what to watch.
 
-use std::path::Path;
-
 /// Something to do to the demo's mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Play {
@@ -62,29 +60,23 @@ impl Play {
     pub fn watch(self) -> &'static str {
         match self {
             Self::Scale => "c1's split follows the number of pods",
-            Self::Export => {
-                "v2 answers c1 no more, within a second; c2's gateway refuses the name; its own client still gets v2"
-            }
+            Self::Export => "within a second v2 answers c1 no more; c2's own client still gets it",
             Self::Freeze => "c1 shows c2 stale after 6 s; requests go on, none is lost",
             Self::Kill => "c1 loses requests to v2 until the gateway is back",
             Self::Token => "c2 stays live; no request is lost, nothing is listed again",
         }
     }
 
-    /// What to type instead of the key; `None` where there is only the key. `directory` holds
-    /// the kubeconfigs, `gateway` is the process of c2's gateway.
+    /// What to type instead of the key; `None` where there is only the key. `kubectl` is how
+    /// to call it for c2, `gateway` is the process of c2's gateway.
     #[must_use]
-    pub fn command(self, directory: &Path, gateway: Option<u32>) -> Option<String> {
-        let kubectl = format!(
-            "kubectl --kubeconfig {}/c2.yaml -n sample",
-            directory.display()
-        );
+    pub fn command(self, kubectl: &str, gateway: Option<u32>) -> Option<String> {
         match self {
             Self::Scale => Some(format!(
-                "{kubectl} scale deployment helloworld-v2 --replicas=3"
+                "{kubectl} -n sample scale deployment helloworld-v2 --replicas=3"
             )),
             Self::Export => Some(format!(
-                "{kubectl} label service helloworld isthmus.io/export-"
+                "{kubectl} -n sample label service helloworld isthmus.io/export-"
             )),
             Self::Kill => Some(format!("kill -9 {}", gateway?)),
             Self::Freeze | Self::Token => None,

@@ -2,7 +2,7 @@
 //! of their own, its pods here.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -17,12 +17,20 @@ use k8s_openapi::api::{
 };
 use serde_json::{Value, json};
 
-use super::{host::Host, slice::Slice, wire::Wire};
+use super::{
+    host::Host,
+    proxy::{self, Workshop},
+    slice::Slice,
+    wire::Wire,
+};
 use crate::{
     apiserver::{ApiServer, ApiServerConfig},
     probe::{eventually, get_here},
     process::{Process, Program},
-    topology::{APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, MESH_PORT, SYSTEM_NAMESPACE},
+    topology::{
+        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, MESH_PORT, SYSTEM_NAMESPACE, in_mesh,
+        mesh::{DeploymentPlan, MemberPlan, MeshPlan},
+    },
     world::{
         api::Api,
         config::{GatewayListen, Site},
@@ -37,6 +45,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Cluster {
     roles: BTreeMap<Role, Process>,
+    planned: BTreeSet<Role>,
+    /// Where its proxies find their discovery.
+    xds: SocketAddr,
     server: ApiServer,
     entrance: Wire,
     plan: ClusterPlan,
@@ -44,6 +55,46 @@ pub struct Cluster {
     isthmus: PathBuf,
     directory: PathBuf,
     logs: PathBuf,
+}
+
+/// What the clusters of a world share.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The command `isthmus`, that runs our roles.
+    pub isthmus: PathBuf,
+    /// Where files go, logs in `log`; made where it is not there.
+    pub directory: PathBuf,
+    /// What stands beside applications.
+    pub sidecars: proxy::Kind,
+    /// The number of the slice of loopback of the cluster of number 1; the others follow.
+    pub first: u8,
+}
+
+impl Ground {
+    /// The slice of a cluster.
+    ///
+    /// # Errors
+    /// When there is none of its number.
+    pub fn slice(&self, plan: &ClusterPlan) -> Result<Slice> {
+        let number = plan.number.checked_add(self.first);
+        let slice = number.and_then(|after| Slice::new(after.checked_sub(1)?));
+        slice.with_context(|| {
+            let (name, number, first) = (&plan.name, plan.number, self.first);
+            format!("slices are numbered 1 to 99: {name}, number {number} from {first} on, is not")
+        })
+    }
+
+    /// Where the proxies of a member find the discovery that serves it.
+    fn xds(&self, member: &MemberPlan, mesh: &MeshPlan) -> Result<SocketAddr> {
+        let slice = self.slice(&member.cluster)?;
+        if member.serves_itself() {
+            return Ok(slice.xds());
+        }
+        let mut clusters = mesh.clusters();
+        let server = clusters.find(|cluster| cluster.name == member.served_by);
+        let server = server.with_context(|| format!("no cluster {}", member.served_by))?;
+        Ok(self.slice(server)?.xds_from(slice))
+    }
 }
 
 /// Our own processes in a cluster.
@@ -58,42 +109,47 @@ pub enum Role {
 }
 
 impl Cluster {
-    /// Brings up the API server and what every cluster of a mesh has. `readers`: the slices
-    /// of the clusters that will read it.
+    /// Brings up the API server and what every cluster of a mesh has, for a member of `mesh`.
     ///
     /// # Errors
     /// When an address cannot be had (it is named), or the API refuses.
-    pub async fn start(
-        plan: ClusterPlan,
-        slice: Slice,
-        readers: &[Slice],
-        isthmus: &Path,
-        home: &Path,
-    ) -> Result<Self> {
-        let directory = home.join(plan.name);
+    pub async fn start(member: &MemberPlan, mesh: &MeshPlan, ground: &Ground) -> Result<Self> {
+        let plan = member.cluster.clone();
+        let slice = ground.slice(&plan)?;
+        let xds = ground.xds(member, mesh)?;
+        let readers = mesh.members.iter().filter(|m| m.serves_itself());
+        let readers = readers.map(|reader| Ok(slice.api_from(ground.slice(&reader.cluster)?).ip()));
+        let directory = ground.directory.join(&plan.name);
         fs::create_dir_all(&directory)?;
-        let logs = home.join("log");
+        let logs = ground.directory.join("log");
         fs::create_dir_all(&logs)?;
-        let host = Host::new(plan.clone(), slice, directory.clone());
+        let workshop = Workshop {
+            kind: ground.sidecars.clone(),
+            isthmus: ground.isthmus.clone(),
+            directory: directory.clone(),
+            logs: logs.clone(),
+            cluster: plan.name.clone(),
+            discovery: xds,
+        };
+        let host = Host::new(plan.clone(), slice, workshop);
         let server = ApiServer::start(ApiServerConfig {
             address: slice.api(),
-            names: readers
-                .iter()
-                .map(|from| slice.api_from(*from).ip())
-                .collect(),
+            names: readers.collect::<Result<_>>()?,
             kubelet: Some(Arc::new(host)),
             node_labels: plan.node_labels(),
-            ..ApiServerConfig::new(plan.name)
+            ..ApiServerConfig::new(&plan.name)
         })
         .await?;
         let entrance = Wire::lay(slice.gateway_from_outside(), slice.gateway()).await?;
         let cluster = Self {
             roles: BTreeMap::new(),
+            planned: roles(member),
+            xds,
             server,
             entrance,
             plan,
             slice,
-            isthmus: isthmus.to_owned(),
+            isthmus: ground.isthmus.clone(),
             directory,
             logs,
         };
@@ -152,22 +208,29 @@ impl Cluster {
     /// # Errors
     /// When it was not started.
     pub fn process(&mut self, role: Role) -> Result<&mut Process> {
-        let name = self.plan.name;
+        let name = &self.plan.name;
         self.roles
             .get_mut(&role)
             .with_context(|| format!("{name} runs no {role:?}"))
     }
 
-    /// Starts the trust agent, discovery and the gateway, and waits until all are ready.
+    /// Starts the trust agent, and discovery and the gateway where the plan has them, and
+    /// waits until all are ready.
     ///
     /// # Errors
     /// When one is not in time, with the end of its log.
     pub async fn start_roles(&mut self) -> Result<()> {
         self.spawn(Role::Trust)?;
         self.has_leaves().await?;
-        self.serve_gateway().await?;
-        self.start_role(Role::Discovery).await?;
-        self.start_role(Role::Gateway).await
+        if self.planned.contains(&Role::Gateway) {
+            self.serve_gateway().await?;
+        }
+        for role in [Role::Discovery, Role::Gateway] {
+            if self.planned.contains(&role) {
+                self.start_role(role).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts one of our processes, anew where it ran, and waits until it is ready.
@@ -207,6 +270,12 @@ impl Cluster {
     #[must_use]
     pub fn discovery_pages(&self) -> SocketAddr {
         self.beside(Role::Discovery, DISCOVERY_DEBUG_PORT)
+    }
+
+    /// Where the gateway shows its debug pages.
+    #[must_use]
+    pub fn gateway_debug(&self) -> SocketAddr {
+        self.beside(Role::Gateway, DEBUG)
     }
 
     /// Where the gateway shows its metrics.
@@ -253,13 +322,12 @@ impl Cluster {
         };
         let file = self.directory.join(format!("{name}.json"));
         fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
-        let parent = std::process::id().to_string();
-        let mut arguments = vec!["--with-parent".to_owned(), parent, name.to_owned()];
+        let mut arguments = vec![name.to_owned()];
         if role == Role::Trust {
             arguments.push("sds".to_owned());
         }
         arguments.extend(["--config".to_owned(), file.display().to_string()]);
-        let program = Program::new(name, &self.isthmus, arguments);
+        let program = Program::new(name, &self.isthmus, arguments).ending_with_us();
         let log = self.logs.join(format!("{}-{name}.log", self.plan.name));
         // The one before, if any, ends first: it has the addresses.
         self.roles.remove(&role);
@@ -338,7 +406,7 @@ impl Cluster {
             plan: self.plan.clone(),
             cluster: self.directory.clone(),
             directory: self.directory.join(role),
-            xds: self.slice.xds(),
+            xds: self.xds,
             on_loopback: true,
         }
     }
@@ -352,35 +420,39 @@ impl Cluster {
     }
 }
 
-/// Writes a Deployment of pods that run `image`, as `kubectl apply` would.
+/// Which of our processes run in a member.
+fn roles(member: &MemberPlan) -> BTreeSet<Role> {
+    let discovery = member.serves_itself().then_some(Role::Discovery);
+    let gateway = member.gateway.then_some(Role::Gateway);
+    [Some(Role::Trust), discovery, gateway]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Writes a Deployment, as `kubectl apply` would; sidecars come to its pods.
 ///
 /// # Errors
 /// When the API refuses.
-pub async fn deploy(
-    api: &Api,
-    name: &str,
-    account: &str,
-    labels: &BTreeMap<String, String>,
-    image: &str,
-    replicas: u32,
-) -> Result<()> {
+pub async fn deploy(api: &Api, plan: &DeploymentPlan) -> Result<()> {
+    let labels = &plan.labels;
     let mut all = labels.clone();
-    all.insert("security.istio.io/tlsMode".to_owned(), "istio".to_owned());
+    all.extend(in_mesh(&[]));
     api.create::<Deployment>(json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": { "name": name, "namespace": "sample", "labels": labels },
+        "metadata": { "name": plan.name, "namespace": "sample", "labels": labels },
         "spec": {
-            "replicas": replicas,
+            "replicas": plan.replicas,
             "selector": { "matchLabels": labels },
             "template": {
                 "metadata": { "labels": all },
                 "spec": {
-                    "serviceAccountName": account,
+                    "serviceAccountName": plan.account,
                     "terminationGracePeriodSeconds": 5,
                     "containers": [{
                         "name": "app",
-                        "image": image,
+                        "image": plan.image,
                         "ports": [{ "name": "http", "containerPort": APP_PORT }],
                     }],
                 },

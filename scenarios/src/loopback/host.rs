@@ -1,5 +1,5 @@
-//! The machine as the kubelet of an embedded cluster: each pod is an application and a
-//! sidecar inside this process, at addresses of its own.
+//! The machine as the kubelet of an embedded cluster: each pod is an application inside this
+//! process with a sidecar beside it, at addresses of their own.
 //!
 //! What a pod runs is said by its image: `helloworld:VERSION` is the application behind a
 //! sidecar, `client` a sidecar alone.
@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeSet,
     net::IpAddr,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,14 +14,16 @@ use std::{
 use anyhow::{Context, Result, bail};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
 use tokio::{net::TcpListener, time::sleep};
-use tokio_util::sync::CancellationToken;
 
-use super::slice::Slice;
+use super::{
+    proxy::{Proxy, Workshop},
+    slice::Slice,
+};
 use crate::{
     apiserver::{Kubelet, Report},
     hello,
-    sidecar::{self, Sidecar},
     topology::{APP_PORT, ClusterPlan},
     world::{
         bootstrap,
@@ -33,11 +34,10 @@ use crate::{
 
 /// The kubelet of one cluster.
 #[derive(Debug)]
-pub struct Host {
+pub(super) struct Host {
     plan: ClusterPlan,
     slice: Slice,
-    /// The cluster's directory, with the sockets of its accounts.
-    directory: PathBuf,
+    workshop: Arc<Workshop>,
     numbers: Arc<Mutex<Numbers>>,
 }
 
@@ -64,18 +64,19 @@ struct Seat {
     address: IpAddr,
     /// What is 127.0.0.1 in it.
     loopback: IpAddr,
-    bootstrap: sidecar::Bootstrap,
+    bootstrap: Value,
+    workshop: Arc<Workshop>,
     _number: Number,
 }
 
 impl Host {
     /// The kubelet of the cluster of this plan.
     #[must_use]
-    pub fn new(plan: ClusterPlan, slice: Slice, directory: PathBuf) -> Self {
+    pub(super) fn new(plan: ClusterPlan, slice: Slice, workshop: Workshop) -> Self {
         Self {
             plan,
             slice,
-            directory,
+            workshop: Arc::new(workshop),
             numbers: Arc::default(),
         }
     }
@@ -101,12 +102,13 @@ impl Host {
             address,
             loopback,
             workload: &account,
-            secrets: &secrets_socket(&self.directory, &account),
-            discovery: self.slice.xds(),
+            secrets: &secrets_socket(&self.workshop.directory, &account),
+            discovery: self.workshop.discovery,
             identity: &identity,
         };
         Ok(Seat {
-            bootstrap: sidecar::Bootstrap::parse(&file.value())?,
+            bootstrap: file.value(),
+            workshop: Arc::clone(&self.workshop),
             name,
             namespace,
             account,
@@ -142,16 +144,15 @@ impl Kubelet for Host {
 impl Seat {
     /// Runs it until it shall stop.
     async fn run(self, report: &Report) -> Result<()> {
-        let end = CancellationToken::new();
-        let _end = end.clone().drop_guard();
         tracing::debug!(
             pod = self.name,
             namespace = self.namespace,
             account = self.account,
             "pod starts"
         );
-        let application = self.application().await?;
-        let sidecar = Sidecar::start(self.bootstrap, end.clone()).await?;
+        let mut application = self.application().await?;
+        let (workshop, bootstrap) = (&self.workshop, &self.bootstrap);
+        let mut proxy = Proxy::start(workshop, &self.name, self.loopback, bootstrap).await?;
         report.running(self.address, false);
         let inbound = format!("inbound_{}_{APP_PORT}", self.address);
         let expected = if self.version.is_some() {
@@ -159,27 +160,19 @@ impl Seat {
         } else {
             "outbound"
         };
-        let ready = async {
-            while !sidecar.status().stand().listeners.contains_key(expected) {
-                sleep(POLL).await;
-            }
-            report.ready(true);
-            std::future::pending().await
-        };
-        let stopped = async {
-            report.stopped().await;
-            // Endpoints leave as soon as the API is told; whoever has not heard of it yet, or
-            // has a connection still, is served and sent elsewhere.
-            sidecar.drain();
-            sleep(LINGER).await;
-        };
         tokio::select! {
-            () = ready => {}
-            () = stopped => {}
+            ended = proxy.watch(expected, || report.ready(true)) => ended?,
+            () = report.stopped() => {}
+            ended = &mut application => ended.context("the application ended")?,
+        }
+        // Endpoints leave as soon as the API is told; whoever has not heard of it yet, or has a
+        // connection still, is served and sent elsewhere.
+        proxy.drain().await?;
+        tokio::select! {
+            () = sleep(LINGER) => {}
             ended = application => ended.context("the application ended")?,
         }
-        end.cancel();
-        sidecar.join().await;
+        proxy.stop().await;
         Ok(())
     }
 
@@ -222,7 +215,6 @@ impl Drop for Number {
 }
 
 const LAST: u8 = 254;
-const POLL: Duration = Duration::from_millis(20);
 const RESTART: Duration = Duration::from_secs(1);
 /// As a `preStop` sleep.
 const LINGER: Duration = Duration::from_secs(1);

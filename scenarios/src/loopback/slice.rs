@@ -4,6 +4,7 @@
 //! 127.N.0.1        API server          127.N.1.P   pod P, as its network knows it
 //! 127.N.0.3        discovery           127.N.2.P   what is 127.0.0.1 inside pod P
 //! 127.N.0.5        gateway             127.(N+100).F.1   N's API server, as cluster F reaches it
+//!                                      127.(N+100).F.3   N's discovery, likewise
 //!                                      127.(N+100).0.5   N's gateway, as all others reach it
 //! ```
 
@@ -69,6 +70,12 @@ impl Slice {
         self.outside(from.0, 1, API_PORT)
     }
 
+    /// Discovery, as the proxies of the cluster of slice `from` reach it.
+    #[must_use]
+    pub fn xds_from(self, from: Self) -> SocketAddr {
+        self.outside(from.0, 3, XDS_PORT)
+    }
+
     /// The gateway, as all other clusters reach it.
     #[must_use]
     pub fn gateway_from_outside(self) -> SocketAddr {
@@ -112,6 +119,7 @@ mod tests {
                 ]);
             }
             all.extend(slices.iter().map(|from| slice.api_from(*from)));
+            all.extend(slices.iter().map(|from| slice.xds_from(*from)));
         }
         let distinct: BTreeSet<IpAddr> = all.iter().map(SocketAddr::ip).collect();
         assert_eq!(distinct.len(), all.len());

@@ -89,6 +89,22 @@ impl Bootstrap<'_> {
     }
 }
 
+/// How an Envoy is told to run by this file.
+#[must_use]
+pub fn envoy_arguments(file: &Path) -> Vec<String> {
+    let file = file.display().to_string();
+    let arguments = [
+        "--config-path",
+        &file,
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "--log-level",
+        "warning",
+    ];
+    arguments.map(str::to_owned).into()
+}
+
 fn upstream(name: &str, address: &Value, tls: Option<Value>) -> Value {
     let mut cluster = json!({
         "name": name,

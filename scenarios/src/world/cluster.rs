@@ -74,7 +74,7 @@ impl Cluster {
         wan: Rc<Wan>,
     ) -> Result<Self> {
         let (node, bridge) = node(&plan, run, &wan)?;
-        let directory = home.join(plan.name);
+        let directory = home.join(&plan.name);
         let logs = home.join("log");
         let places = Places {
             directory: directory.join("control-plane"),
@@ -198,7 +198,7 @@ impl Cluster {
     /// # Errors
     /// When it was not.
     pub fn agent_mut(&mut self) -> Result<&mut Process> {
-        let name = self.plan.name;
+        let name = &self.plan.name;
         let agent = self.agent.as_mut();
         agent.with_context(|| format!("{name} has no trust agent"))
     }

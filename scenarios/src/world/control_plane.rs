@@ -64,7 +64,7 @@ impl ControlPlane {
             serde_json::to_vec(&audit_policy())?,
         )?;
         let admin = Kubeconfig {
-            cluster: plan.name.to_owned(),
+            cluster: plan.name.clone(),
             server: plan.api(),
             authority: base64(authority.as_bytes())?,
             token: ADMIN_TOKEN.to_owned(),

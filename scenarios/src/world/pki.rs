@@ -78,7 +78,7 @@ pub fn write(directory: &Path, plan: &ClusterPlan) -> Result<String> {
         IpAddr::from([127, 0, 0, 1]),
         IpAddr::from([10, 96, 0, 1]),
     ];
-    let server = issue(plan.name, &addresses)?;
+    let server = issue(&plan.name, &addresses)?;
     let accounts = KeyPair::generate()?;
     fs::write(directory.join("ca.crt"), &server.authority)?;
     fs::write(directory.join("server.crt"), server.certificate.pem())?;

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::{
-    bootstrap::{ADMIN_PORT, Bootstrap},
+    bootstrap::{ADMIN_PORT, Bootstrap, envoy_arguments},
     config::{GatewayListen, Site},
     mount,
     objects::{DISCOVERY, DISCOVERY_NAMESPACE},
@@ -20,8 +20,8 @@ use crate::{
     process::Program,
     rootfs::Rootfs,
     topology::{
-        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, MESH_PORT, OUTBOUND_PORT, Role, Workload,
-        XDS_PORT, pod_address,
+        APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, MESH_PORT, OUTBOUND_PORT, Role,
+        SYSTEM_NAMESPACE, Workload, XDS_PORT, labels, pod_address,
     },
 };
 
@@ -31,6 +31,29 @@ pub const DISCOVERY_ADDRESS: Ipv4Addr = pod_address(3);
 /// The label of a workload that says what its sidecars are, `envoy` or `builtin`, whatever
 /// the world's are.
 pub const SIDECAR_LABEL: &str = "scenarios.isthmus.io/sidecar";
+
+/// Our discovery, at its address.
+#[must_use]
+pub fn discovery() -> Workload {
+    Workload {
+        namespace: DISCOVERY_NAMESPACE,
+        address: Some(DISCOVERY_ADDRESS),
+        ..system(DISCOVERY, Role::Discovery)
+    }
+}
+
+/// Our gateway.
+#[must_use]
+pub fn gateway() -> Workload {
+    Workload {
+        namespace: SYSTEM_NAMESPACE,
+        ..system(GATEWAY, Role::Gateway).at(5)
+    }
+}
+
+fn system(name: &'static str, role: Role) -> Workload {
+    Workload::new(name, name, labels(&[("app", name)]), role)
+}
 
 /// A pod as its programs see it.
 #[derive(Debug)]
@@ -154,22 +177,18 @@ impl Seat<'_> {
     /// An Envoy or one of our own, as the workload's label or the world says; both take
     /// one bootstrap and answer the same admin pages.
     fn sidecar_program(&self, bootstrap: &Path) -> Result<Program> {
-        let bootstrap = bootstrap.display().to_string();
         let kind = match self.workload.labels.get(SIDECAR_LABEL) {
             Some(kind) => kind.parse()?,
             None => self.peers.sidecars,
         };
-        let arguments = ["--config-path", &bootstrap];
         Ok(match kind {
             Sidecars::Builtin => {
-                let arguments = [&["sidecar"], &arguments[..]].concat();
+                let bootstrap = bootstrap.display().to_string();
+                let arguments = ["sidecar", "--config-path", &bootstrap];
                 Program::new("sidecar", &self.peers.app, arguments)
             }
             Sidecars::Envoy => {
-                let own = ["--concurrency", "1", "--disable-hot-restart"];
-                let quiet = ["--log-level", "warning"];
-                let arguments = [&arguments[..], &own, &quiet].concat();
-                Program::new("envoy", self.peers.envoy()?, arguments)
+                Program::new("envoy", self.peers.envoy()?, envoy_arguments(bootstrap))
             }
         })
     }

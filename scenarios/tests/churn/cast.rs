@@ -12,15 +12,14 @@ use scenarios::{
     recorder::Recorder,
     report::Report,
     topology::{
-        ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, Role, SYSTEM_NAMESPACE, Workload, XDS_PORT,
-        labels, pod_address,
+        ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY, Role, Workload, XDS_PORT, labels, pod_address,
     },
     usage::Usage,
     world::{
         Cluster, World,
         objects::{DISCOVERY, DISCOVERY_NAMESPACE},
         pod::Pod,
-        role::{DISCOVERY_ADDRESS, leaf_directory},
+        role::{self, DISCOVERY_ADDRESS, leaf_directory},
     },
 };
 use serde_json::Value;
@@ -58,11 +57,17 @@ impl Cast {
         report: &Report,
         scene: &'a mut Scene,
     ) -> Result<(&'a World, Self)> {
-        let world = scene.insert(World::start(peers, &[plan()]).await?);
+        let world = scene.insert(World::start(peers, &[ClusterPlan::numbered(1)]).await?);
         world.share_trust().await?;
         let c1 = world.cluster_mut("c1");
         c1.install_service_exports().await?;
-        for workload in [discovery(), gateway(), client()] {
+        let client = Workload::new(
+            "client",
+            "client",
+            labels(&[("app", "client")]),
+            Role::Client,
+        );
+        for workload in [role::discovery(), role::gateway(), client] {
             c1.scale_up(&workload, 1).await?;
         }
         let c1 = world.cluster("c1");
@@ -159,44 +164,4 @@ pub(super) async fn viewer(world: &World, pod: &str) -> Result<Value> {
 
 fn discovery_pod(world: &World) -> Result<&Pod> {
     world.cluster("c1").pod(DISCOVERY)
-}
-
-fn plan() -> ClusterPlan {
-    ClusterPlan {
-        name: "c1",
-        network: "network1",
-        trust_domain: "mesh.example",
-        region: "here",
-        zone: "here-a",
-        number: 1,
-    }
-}
-
-fn discovery() -> Workload {
-    Workload {
-        address: Some(DISCOVERY_ADDRESS),
-        ..workload(DISCOVERY, DISCOVERY_NAMESPACE, Role::Discovery)
-    }
-}
-
-fn gateway() -> Workload {
-    Workload {
-        address: Some(pod_address(5)),
-        ..workload(GATEWAY, SYSTEM_NAMESPACE, Role::Gateway)
-    }
-}
-
-fn client() -> Workload {
-    workload("client", "sample", Role::Client)
-}
-
-fn workload(name: &'static str, namespace: &'static str, role: Role) -> Workload {
-    Workload {
-        name,
-        namespace,
-        account: name,
-        labels: labels(&[("app", name)]),
-        role,
-        address: None,
-    }
 }

@@ -21,7 +21,6 @@
 mod cases;
 mod compare;
 mod http;
-mod kubectl;
 mod normal;
 mod real;
 mod subject;

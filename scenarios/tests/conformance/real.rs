@@ -46,12 +46,8 @@ impl Real {
         let run = Run::start()?;
         let netns = Netns::create(format!("{}-api", run.name()))?;
         let plan = ClusterPlan {
-            name: "real",
-            network: "n1",
-            trust_domain: "cluster.local",
-            region: "r1",
-            zone: "z1",
-            number: 1,
+            name: "real".to_owned(),
+            ..ClusterPlan::numbered(1)
         };
         netns.ip(&[format!("address add {}/32 dev lo", plan.node())])?;
         netns.enter()?;

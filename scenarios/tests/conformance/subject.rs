@@ -5,6 +5,7 @@ use hyper::body::Bytes;
 use k8s_openapi::ByteString;
 use scenarios::{
     apiserver::{ApiServer, ApiServerConfig},
+    kubectl::Kubectl,
     peers,
     probe::eventually,
     world::{api::Api, kubeconfig::Kubeconfig},
@@ -15,7 +16,6 @@ use tokio::sync::Mutex;
 use crate::{
     cases::Case,
     http::{Ask, Http, Lines},
-    kubectl::Kubectl,
     normal::Normal,
     real::{Parts, Real},
     transcript::{Step, Transcript},
@@ -62,7 +62,7 @@ impl Subject {
         let authority: ByteString = serde_json::from_value(json!(kubeconfig.authority))?;
         let kubectl = peers::kubectl().ok();
         let kubectl = kubectl
-            .map(|binary| Kubectl::new(&binary, &kubeconfig.yaml()?))
+            .map(|binary| Kubectl::new(&binary, &kubeconfig.yaml()?, EDITOR))
             .transpose()?;
         Ok(Self {
             server,
@@ -335,3 +335,7 @@ impl Scene<'_> {
         .await
     }
 }
+
+/// What `kubectl edit` calls: changes a port and adds a label.
+const EDITOR: &str =
+    "sed -i -e 's/port: 80$/port: 81/' -e 's/^  name: edited$/&\\n  labels: {by: editor}/'";

@@ -14,12 +14,12 @@ use scenarios::{
     probe::eventually,
     recorder::{Happening, Recorder, Records},
     report::Report,
-    topology::{ClusterPlan, DISCOVERY_DEBUG_PORT, Role, SYSTEM_NAMESPACE, Workload, labels},
+    topology::{ClusterPlan, DISCOVERY_DEBUG_PORT, SYSTEM_NAMESPACE},
     world::{
         World,
-        objects::{DISCOVERY, DISCOVERY_NAMESPACE},
+        objects::DISCOVERY,
         pod::Pod,
-        role::DISCOVERY_ADDRESS,
+        role::{self, DISCOVERY_ADDRESS},
     },
 };
 use serde_json::{Value, json};
@@ -58,7 +58,8 @@ impl Cast {
         report: &Report,
         scene: &'a mut Scene,
     ) -> Result<(&'a mut World, Self)> {
-        let world = scene.insert(World::start(peers, &[plan("c1", 1), plan("c2", 2)]).await?);
+        let plans = [1, 2].map(|number| ClusterPlan::numbered(number).in_network("flat"));
+        let world = scene.insert(World::start(peers, &plans).await?);
         world.share_trust().await?;
         let c2 = world.cluster("c2");
         // There must be nothing that discovery follows in vain.
@@ -70,7 +71,7 @@ impl Cast {
         let kubeconfig = c2.reader_kubeconfig(anchor).await?;
         let c1 = world.cluster_mut("c1");
         c1.add_remote_secret("c2", &kubeconfig).await?;
-        c1.scale_up(&discovery(), 1).await?;
+        c1.scale_up(&role::discovery(), 1).await?;
         let mut cast = Self {
             recorder: Recorder::start(c1, "crowd-", false)?,
             crowd,
@@ -230,28 +231,6 @@ pub(super) async fn clusters(world: &World) -> Result<Value> {
 /// The pod of c1's discovery.
 pub(super) fn reader(world: &World) -> Result<&Pod> {
     world.cluster("c1").pod(DISCOVERY)
-}
-
-fn plan(name: &'static str, number: u8) -> ClusterPlan {
-    ClusterPlan {
-        name,
-        network: "flat",
-        trust_domain: "mesh.example",
-        region: "here",
-        zone: "here-a",
-        number,
-    }
-}
-
-fn discovery() -> Workload {
-    Workload {
-        name: DISCOVERY,
-        namespace: DISCOVERY_NAMESPACE,
-        account: DISCOVERY,
-        labels: labels(&[("app", DISCOVERY)]),
-        role: Role::Discovery,
-        address: Some(DISCOVERY_ADDRESS),
-    }
 }
 
 const SERVICES: u16 = 50;

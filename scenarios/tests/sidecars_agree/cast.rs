@@ -9,14 +9,11 @@ use scenarios::{
     peers::Peers,
     probe::eventually,
     report::Report,
-    topology::{
-        ClusterPlan, GATEWAY, Role, SYSTEM_NAMESPACE, ServicePlan, Workload, labels, pod_address,
-    },
+    topology::{ClusterPlan, Role, ServicePlan, Workload, in_mesh},
     world::{
         Cluster, World,
-        objects::{DISCOVERY, DISCOVERY_NAMESPACE},
         pod::Pod,
-        role::{DISCOVERY_ADDRESS, SIDECAR_LABEL},
+        role::{self, SIDECAR_LABEL},
     },
 };
 
@@ -46,25 +43,13 @@ pub(super) struct Cast {
 
 impl Cast {
     pub(super) fn new() -> Self {
-        let workload = |name, account, pairs: &[(&str, &str)], role| Workload {
-            name,
-            namespace: "sample",
-            account,
-            labels: in_mesh(pairs),
-            role,
-            address: None,
-        };
+        let workload =
+            |name, account, pairs: &[_], role| Workload::new(name, account, in_mesh(pairs), role);
         let hello = |name, kind| {
             let pairs = [("app", "helloworld"), ("name", name), (SIDECAR_LABEL, kind)];
             workload(name, "helloworld", &pairs, Role::Hello { version: name })
         };
         let client = |name, kind| workload(name, "client", &[(SIDECAR_LABEL, kind)], Role::Client);
-        let system = |name, namespace, role, address| Workload {
-            namespace,
-            labels: labels(&[("app", name)]),
-            address: Some(address),
-            ..workload(name, name, &[], role)
-        };
         let [envoy, builtin] = KINDS;
         let plain = Role::Bare { version: "plain" };
         Self {
@@ -72,13 +57,8 @@ impl Cast {
             here: vec![hello("v1-envoy", envoy), hello("v1-builtin", builtin)],
             there: vec![hello("v2-envoy", envoy), hello("v2-builtin", builtin)],
             plain: workload("plain", "other", &[("app", "plain")], plain),
-            gateway: system(GATEWAY, SYSTEM_NAMESPACE, Role::Gateway, pod_address(5)),
-            discovery: system(
-                DISCOVERY,
-                DISCOVERY_NAMESPACE,
-                Role::Discovery,
-                DISCOVERY_ADDRESS,
-            ),
+            gateway: role::gateway(),
+            discovery: role::discovery(),
         }
     }
 
@@ -89,7 +69,7 @@ impl Cast {
         report: &Report,
         scene: &'a mut Scene,
     ) -> Result<&'a mut World> {
-        let plans = [plan("c1", "network1", 1), plan("c2", "network2", 2)];
+        let plans = [1, 2].map(ClusterPlan::numbered);
         let world = scene.insert(World::start(peers, &plans).await?);
         world.share_trust().await?;
         world.exchange_secrets().await?;
@@ -97,9 +77,9 @@ impl Cast {
         report.given("two clusters that know one another, with a discovery and a gateway each");
 
         let c1 = world.cluster_mut("c1");
-        c1.serve(&service("plain", &[("app", "plain")], false))
+        c1.serve(&ServicePlan::new("plain", &[("app", "plain")], false))
             .await?;
-        c1.serve(&service("nobody", &[("app", "nobody")], false))
+        c1.serve(&ServicePlan::new("nobody", &[("app", "nobody")], false))
             .await?;
         for workload in self.here.iter().chain(&self.clients).chain([&self.plain]) {
             c1.scale_up(workload, 1).await?;
@@ -107,7 +87,8 @@ impl Cast {
         let c2 = world.cluster_mut("c2");
         for name in ["archive-envoy", "archive-builtin"] {
             let behind = name.replace("archive", "v2");
-            c2.serve(&service(name, &[("name", &behind)], true)).await?;
+            c2.serve(&ServicePlan::new(name, &[("name", &behind)], true))
+                .await?;
         }
         for workload in &self.there {
             c2.scale_up(workload, 1).await?;
@@ -136,7 +117,7 @@ impl Cast {
     }
 
     async fn mesh(&self, cluster: &mut Cluster) -> Result<()> {
-        let helloworld = service("helloworld", &[("app", "helloworld")], true);
+        let helloworld = ServicePlan::new("helloworld", &[("app", "helloworld")], true);
         cluster.serve_gateway().await?;
         cluster.serve(&helloworld).await?;
         for workload in [&self.discovery, &self.gateway] {
@@ -158,30 +139,4 @@ pub(super) async fn agreed<T: Debug + PartialEq>(
         "Envoy: {envoy:?}; the built-in one: {builtin:?}"
     );
     Ok(envoy)
-}
-
-fn plan(name: &'static str, network: &'static str, number: u8) -> ClusterPlan {
-    ClusterPlan {
-        name,
-        network,
-        trust_domain: "mesh.example",
-        region: name,
-        zone: name,
-        number,
-    }
-}
-
-fn service(name: &'static str, selector: &[(&str, &str)], exported: bool) -> ServicePlan {
-    ServicePlan {
-        name,
-        namespace: "sample",
-        selector: labels(selector),
-        exported,
-    }
-}
-
-fn in_mesh(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let mut all = labels(pairs);
-    all.insert("security.istio.io/tlsMode".to_owned(), "istio".to_owned());
-    all
 }

@@ -1,5 +1,7 @@
 use ratatui::{Terminal, backend::TestBackend};
-use scenarios::demo::picture::{GatewayView, PodView, ServiceView};
+use scenarios::demo::picture::{
+    CallsView, ClusterView, GatewayView, PeerView, PodView, ServiceView,
+};
 
 use super::*;
 
@@ -10,7 +12,7 @@ fn picture() -> Picture {
         last_loss: Some("503: no healthy upstream".to_owned()),
         chain: vec![
             "spiffe://mesh.example/ns/sample/sa/client".to_owned(),
-            "c1 intermediate".to_owned(),
+            "signed by O=mesh.example, CN=c1 intermediate".to_owned(),
         ],
         ..CallsView::default()
     };
@@ -25,7 +27,7 @@ fn picture() -> Picture {
             exported: true,
         }],
         pods: vec![PodView {
-            name: "helloworld-v1-0".to_owned(),
+            name: "helloworld-v1-6ff68bbf64-29vfz".to_owned(),
             address: "127.1.1.1".to_owned(),
             ready: true,
         }],
@@ -45,6 +47,7 @@ fn picture() -> Picture {
     };
     Picture {
         at_ms: 12_345,
+        sidecars: "envoy",
         clusters: vec![
             cluster("c1", "network1", "live"),
             cluster("c2", "network2", "stale"),
@@ -55,10 +58,10 @@ fn picture() -> Picture {
 
 fn drawn(width: u16, height: u16) -> String {
     let guide = Guide {
-        plays: Play::ALL
-            .map(|play| (play, Some(format!("command of {play:?}"))))
-            .into(),
-        directory: "/tmp/somewhere".to_owned(),
+        directory: "/tmp/somewhere".into(),
+        kubeconfigs: [("c2".to_owned(), "/tmp/somewhere/c2.yaml".into())].into(),
+        gateway: Some(4711),
+        looks: Vec::new(),
     };
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal
@@ -67,38 +70,76 @@ fn drawn(width: u16, height: u16) -> String {
     terminal.backend().to_string()
 }
 
-#[test]
-fn everything_of_the_moment_is_on_the_screen() {
-    let screen = drawn(160, 44);
-    for shown in [
-        "12 s",
-        "gateway killed",
-        "c1 · network1",
-        "c2 · network2",
-        "helloworld.sample exported",
-        "helloworld-v1-0 127.1.1.1 ready",
-        "other live, proof of life 1.2 s ago, 3 ready endpoints",
-        "other stale",
-        "process 4711",
-        "25 % of the last 100",
-        "75 % of the last 100",
-        "1 lost",
-        "no healthy upstream",
-        "spiffe://mesh.example/ns/sample/sa/client",
-        "c1 intermediate",
-        "/tmp/somewhere",
-    ] {
+fn assert_shown(screen: &str, texts: &[&str]) {
+    for shown in texts {
         assert!(screen.contains(shown), "{shown} is missing:\n{screen}");
-    }
-    for play in Play::ALL {
-        assert!(screen.contains(play.title()), "{screen}");
-        assert!(screen.contains(&format!("command of {play:?}")), "{screen}");
     }
 }
 
 #[test]
-fn a_small_terminal_is_no_error() {
-    for (width, height) in [(1, 1), (20, 5), (80, 24)] {
+fn everything_of_the_moment_is_on_the_screen() {
+    let screen = drawn(160, 44);
+    assert_shown(
+        &screen,
+        &[
+            "12 s, sidecars: envoy",
+            "gateway killed",
+            "c1 · network1",
+            "c2 · network2",
+            "helloworld.sample exported",
+            "helloworld-v1-6ff68bbf64-29vfz 127.1.1.1 ready",
+            "other live, proof of life 1.2 s ago, 3 ready endpoints",
+            "other stale",
+            "process 4711",
+            "25 % of the last 100",
+            "75 % of the last 100",
+            "1 lost, the last: 503: no healthy upstream",
+            "spiffe://mesh.example/ns/sample/sa/client",
+            "signed by c1 intermediate",
+            "or: kubectl -n sample scale deployment helloworld-v2 --replicas=3",
+            "or: kill -9 4711",
+            "kubectl elsewhere: export KUBECONFIG=/tmp/somewhere/c2.yaml",
+        ],
+    );
+    for play in Play::ALL {
+        assert_shown(&screen, &[play.title(), play.watch()]);
+    }
+}
+
+#[test]
+fn what_matters_is_on_a_small_screen() {
+    let screen = drawn(80, 24);
+    assert_shown(
+        &screen,
+        &[
+            "gateway killed",
+            "helloworld.sample exported",
+            "helloworld-v1 127.1.1.1 ✓",
+            "other live, 1.2 s ago, 3",
+            "other stale",
+            "process 4711",
+            " 25 % ",
+            "1 lost, the last: 503: …",
+            "ple/ns/sample/sa/client",
+            "signed by c1 intermediate",
+            "kubeconfigs and logs: /tmp/somewhere",
+        ],
+    );
+    for play in Play::ALL {
+        assert_shown(&screen, &[play.title()]);
+    }
+}
+
+#[test]
+fn a_tiny_terminal_is_no_error() {
+    for (width, height) in [(1, 1), (20, 5), (80, 10), (200, 8)] {
         drawn(width, height);
     }
+}
+
+#[test]
+fn what_is_cut_shows_it() {
+    assert_eq!(fit("häuser", 6), "häuser");
+    assert_eq!(fit("häuser", 5), "häus…");
+    assert_eq!((fit("a", 0), fit("ab", 1)), (String::new(), "…".to_owned()));
 }

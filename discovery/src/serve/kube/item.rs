@@ -67,7 +67,8 @@ impl Item {
             version,
             labels,
             fields,
-            body: Bytes::from(object.to_string()),
+            // Boxed: kept for long, without what it had to grow.
+            body: Bytes::from(object.to_string().into_boxed_str().into_boxed_bytes()),
         }
     }
 

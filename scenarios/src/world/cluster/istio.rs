@@ -322,7 +322,7 @@ impl Cluster {
     }
 
     fn installed(&self) -> Result<&Installed> {
-        let name = self.plan.name;
+        let name = &self.plan.name;
         let installed = self.installed.as_ref();
         installed.with_context(|| format!("nothing is installed in {name}"))
     }

@@ -15,28 +15,37 @@ use tokio::{
 
 /// kubectl with the kubeconfig of one server.
 #[derive(Debug)]
-pub(crate) struct Kubectl {
+pub struct Kubectl {
     binary: PathBuf,
     kubeconfig: PathBuf,
     home: tempfile::TempDir,
+    editor: String,
 }
 
 /// What a command said.
 #[derive(Debug, Clone)]
-pub(crate) struct Said {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
+pub struct Said {
+    /// How it ended; -1 by a signal.
+    pub code: i32,
+    /// On standard output.
+    pub out: String,
+    /// On standard error.
+    pub err: String,
 }
 
 /// A command that goes on saying things.
-pub(crate) struct Going {
-    pub(crate) lines: Lines<BufReader<ChildStdout>>,
+#[derive(Debug)]
+pub struct Going {
+    lines: Lines<BufReader<ChildStdout>>,
     _child: Child,
 }
 
 impl Kubectl {
-    pub(crate) fn new(binary: &Path, kubeconfig: &str) -> Result<Self> {
+    /// One for the server of this kubeconfig; `editor` is what `kubectl edit` calls with a file.
+    ///
+    /// # Errors
+    /// When its directory cannot be made.
+    pub fn new(binary: &Path, kubeconfig: &str, editor: &str) -> Result<Self> {
         let home = tempfile::tempdir()?;
         let path = home.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig)?;
@@ -44,11 +53,15 @@ impl Kubectl {
             binary: binary.to_owned(),
             kubeconfig: path,
             home,
+            editor: editor.to_owned(),
         })
     }
 
     /// Runs a command to its end; `input` is what it reads.
-    pub(crate) async fn run(&self, arguments: &[&str], input: &str) -> Result<Said> {
+    ///
+    /// # Errors
+    /// When it cannot be run, or does not end; that it says no is none.
+    pub async fn run(&self, arguments: &[&str], input: &str) -> Result<Said> {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().context("no input")?;
         stdin.write_all(input.as_bytes()).await?;
@@ -63,7 +76,10 @@ impl Kubectl {
     }
 
     /// Starts a command that goes on.
-    pub(crate) fn follow(&self, arguments: &[&str]) -> Result<Going> {
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn follow(&self, arguments: &[&str]) -> Result<Going> {
         let mut child = self.command(arguments).stdin(Stdio::null()).spawn()?;
         let out = child.stdout.take().context("no output")?;
         Ok(Going {
@@ -80,7 +96,7 @@ impl Kubectl {
             .args(arguments)
             .env("HOME", self.home.path())
             .env("KUBECACHEDIR", self.home.path().join("cache"))
-            .env("KUBE_EDITOR", EDITOR)
+            .env("KUBE_EDITOR", &self.editor)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
@@ -90,7 +106,10 @@ impl Kubectl {
 
 impl Going {
     /// The next line.
-    pub(crate) async fn next(&mut self) -> Result<String> {
+    ///
+    /// # Errors
+    /// When it says nothing more.
+    pub async fn next(&mut self) -> Result<String> {
         let line = timeout(LONG, self.lines.next_line())
             .await
             .context("it says nothing more")??;
@@ -98,7 +117,4 @@ impl Going {
     }
 }
 
-/// What `kubectl edit` calls: changes a port and adds a label.
-const EDITOR: &str =
-    "sed -i -e 's/port: 80$/port: 81/' -e 's/^  name: edited$/&\\n  labels: {by: editor}/'";
 const LONG: Duration = Duration::from_secs(60);
