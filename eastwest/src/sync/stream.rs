@@ -94,6 +94,7 @@ impl Subscriber<'_> {
         self.publisher.board.lock().connections += 1;
         if self.hold.is_some() {
             self.resources.doubt();
+            self.tell_memory();
         }
         let hold = self.hold;
         let mut settled = Box::pin(async move {

@@ -1,9 +1,10 @@
 //! A control plane in the process: the test reads each request and writes each response.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -43,6 +44,8 @@ pub(crate) const ASSIGNMENT: &str =
 /// Where gateways connect to.
 pub(crate) struct ControlPlane {
     pub(crate) address: SocketAddr,
+    /// What the next streams are refused with, one each.
+    pub(crate) refusals: Refusals,
     streams: Receiver<Asked>,
     tasks: JoinSet<()>,
 }
@@ -56,7 +59,9 @@ pub(crate) struct Asked {
     nonce: Arc<AtomicU32>,
 }
 
-struct Service(Sender<Asked>);
+type Refusals = Arc<Mutex<VecDeque<Status>>>;
+
+struct Service(Sender<Asked>, Refusals);
 
 impl ControlPlane {
     /// Speaks plain text, or TLS.
@@ -84,12 +89,14 @@ impl ControlPlane {
                 });
             }
         });
+        let refusals = Refusals::default();
         let server = tonic::transport::Server::builder()
-            .add_service(Server::new(Service(opened)))
+            .add_service(Server::new(Service(opened, Arc::clone(&refusals))))
             .serve_with_incoming(UnboundedReceiverStream::new(connections));
         tasks.spawn(async move { server.await.unwrap() });
         Self {
             address,
+            refusals,
             streams,
             tasks,
         }
@@ -194,6 +201,9 @@ impl AggregatedDiscoveryService for Service {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        if let Some(refusal) = self.1.lock().unwrap().pop_front() {
+            return Err(refusal);
+        }
         let (to_test, requests) = unbounded_channel();
         let (responses, from_test) = unbounded_channel();
         let (metadata, _, mut stream) = request.into_parts();

@@ -1,7 +1,12 @@
 //! A gateway and an istiod in its own shape: listeners that it opens, a chain for each
 //! route, and what an istiod may do to it.
 
-use std::{fs, net::SocketAddr, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use envoy_types::{
     pb::envoy::{
@@ -24,6 +29,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::{ServerConfig, pki_types::PrivateKeyDer};
 use tempfile::tempdir;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tonic::Status;
 
 use crate::{
     control_plane::{ASSIGNMENT, Asked, CLUSTER, ControlPlane, LISTENER},
@@ -271,6 +277,49 @@ async fn an_istiod_that_comes_back_with_nothing_is_believed_after_its_time() {
     })
     .await;
     assert_eq!(world.status.debug("sync").unwrap()["held"], 0);
+}
+
+/// As istiod refuses: while it is not ready, and when too many come at once
+/// (istio-eastwest.md §1.1).
+#[tokio::test]
+async fn an_istiod_that_refuses_takes_nothing_away_and_is_asked_again() {
+    let (backend, endpoint) = endpoint().await;
+    let at = nobody().await;
+    let mut plane = ControlPlane::start(None).await;
+    let world = gateway(&plane, "", "");
+    let mut stream = plane.stream().await;
+    greet(&mut stream).await;
+    tell(&mut stream, at, endpoint).await;
+    reaches(at, &hello(SNI), &backend).await;
+    plane.refusals.lock().unwrap().extend([
+        Status::unavailable("not ready"),
+        Status::unknown("server is not ready"),
+        Status::resource_exhausted("request rate limit exceeded"),
+        Status::unauthenticated("authentication failure"),
+    ]);
+    let cut = Instant::now();
+    drop(stream);
+    let error = || world.status.debug("sync").unwrap()["lastError"].to_string();
+    eventually("the last refusal is told", || {
+        error().contains("authentication failure")
+    })
+    .await;
+    reaches(at, &hello(SNI), &backend).await;
+    assert!(world.status.ready());
+    let mut stream = plane.stream().await;
+    // Waits of at least 50, 100, 200, 400 and 800 ms, less what a millisecond's clock rounds.
+    assert!(
+        cut.elapsed() >= Duration::from_millis(1_540),
+        "{:?}",
+        cut.elapsed()
+    );
+    stream.request().await;
+    stream.request().await;
+    let sync = world.status.debug("sync").unwrap();
+    assert_eq!(
+        (&sync["held"], &sync["complete"]),
+        (&1.into(), &true.into())
+    );
 }
 
 #[tokio::test]
