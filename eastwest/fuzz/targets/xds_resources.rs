@@ -119,7 +119,10 @@ fn sorted(resources: &Resources) -> Vec<Arc<RouteSpec>> {
     routes.sort_by_cached_key(|route| format!("{route:?}"));
     for route in &routes {
         let alpn = route.alpn.as_ref();
-        assert!(alpn.is_none_or(|alpn| !alpn.is_empty()), "a door for nobody");
+        assert!(
+            alpn.is_none_or(|alpn| !alpn.is_empty()),
+            "a door for nobody"
+        );
         assert!(!route.sni.bytes().any(|b| b.is_ascii_uppercase()));
     }
     routes
