@@ -67,4 +67,6 @@ pub mod expect;
 
 pub mod report;
 
+pub mod guide;
+
 pub mod demo;

@@ -30,7 +30,7 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     let gateway = GatewayPlan {
         name: GATEWAY,
         kind: GatewayKind::Envoy,
-        wan: cluster.plan().gateway(),
+        wan: Some(cluster.plan().gateway()),
         values: json!({}),
     };
     let gateway = cluster.install_gateway(&gateway).await?;

@@ -18,6 +18,7 @@ mod envoy_verifies_trust;
 mod helloworld;
 mod istio;
 mod istio_baseline;
+mod istio_beside;
 mod istio_default;
 mod newcomer;
 mod one_cluster;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         stage.trial("istio_ours", async |peers, report, scene| {
             istio_baseline::story(GatewayKind::Ours, peers, report, scene).await
         }),
+        stage.trial("istio_beside", istio_beside::story),
         stage.trial("istio_default", istio_default::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
