@@ -49,7 +49,9 @@ impl Balancer {
         addresses: Vec<Ipv4Addr>,
     ) -> Result<Self> {
         node.run("iptables", &["-t", "nat", "-N", CHAIN])?;
-        node.run("iptables", &["-t", "nat", "-A", "PREROUTING", "-j", CHAIN])?;
+        for way in ["PREROUTING", "OUTPUT"] {
+            node.run("iptables", &["-t", "nat", "-A", way, "-j", CHAIN])?;
+        }
         let follower = Follower {
             api: api.clone(),
             node: node.name().to_owned(),
