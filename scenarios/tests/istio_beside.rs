@@ -1,16 +1,14 @@
 //! Envoy's gateway and ours for one network: what `docs/migration.md` says, word for word.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+mod traffic;
+
+use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Result, ensure};
 use scenarios::{
     expect::Share,
     guide::Guide,
-    load::{Answers, Load},
+    load::Answers,
     metric,
     peers::{Istio, Peers},
     probe::eventually,
@@ -20,7 +18,6 @@ use scenarios::{
         World,
         cluster::istio::{Flavour, GatewayKind, charted},
         kubelet::OURS,
-        pod::Pod,
         terminal::Terminal,
     },
 };
@@ -28,9 +25,10 @@ use serde_json::json;
 
 use crate::{
     istio::Mesh,
-    setting::{ARCHIVE, ARRIVAL, knows, service},
+    setting::{ARRIVAL, knows, service},
     stage::Scene,
 };
+use traffic::{Traffic, open};
 
 pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> Result<()> {
     let mesh = Mesh {
@@ -39,20 +37,12 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     };
     let world = mesh.build(peers, report, scene).await?;
     only_c2_serves(world).await?;
-    report.given(
-        "archive and ledger, which only c2 has; to ledger each request on a connection of its own",
-    );
+    report.given("services that only c2 has; connections to some serve one request each");
 
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let chart = Istio::find()?.chart("gateway").display().to_string();
     let mut terminal = world.cluster("c2").terminal()?;
-    for (name, value) in [
-        ("NETWORK", "network2"),
-        ("IMAGE", OURS),
-        (
-            "CHART",
-            &Istio::find()?.chart("gateway").display().to_string(),
-        ),
-    ] {
+    for (name, value) in [("NETWORK", "network2"), ("IMAGE", OURS), ("CHART", &chart)] {
         terminal.set(name, value);
     }
     let mut migration = Migration {
@@ -117,28 +107,28 @@ impl Migration<'_> {
     async fn with_two_addresses(&mut self) -> Result<()> {
         self.report
             .when("ours is installed beside Envoy's, with an address of its own");
+        let mut traffic = Traffic::start(self.world)?;
         let proxies = self.follow("Install Isthmus beside Envoy").await?;
-        is_listed(&proxies)?;
+        self.is_in_sync(&proxies).await?;
         let [first, second] = self.addresses();
         self.knows(&[&first, &second]).await?;
         self.takes(0.5).await?;
 
         self.report.when("the label goes from Envoy's Service");
-        let traffic = Traffic::start(self.world)?;
         self.follow("Take Envoy's gateway out").await?;
         self.knows(&[&second]).await?;
         self.takes(1.0).await?;
-        self.is_left(GATEWAY).await?;
+        self.empties(GATEWAY, &mut traffic).await?;
         self.follow("Stop Envoy").await?;
         traffic.is_whole(self.report).await?;
 
         self.report
             .when("Envoy's comes back, and the label goes from ours");
-        let traffic = Traffic::start(self.world)?;
+        let mut traffic = Traffic::start(self.world)?;
         self.follow("Go back to Envoy").await?;
         self.knows(&[&first]).await?;
         self.takes(0.0).await?;
-        self.is_left(ISTHMUS).await?;
+        self.empties(ISTHMUS, &mut traffic).await?;
         self.follow("Remove Isthmus").await?;
         traffic.is_whole(self.report).await
     }
@@ -146,10 +136,10 @@ impl Migration<'_> {
     async fn with_one_address(&mut self) -> Result<()> {
         self.report
             .when("ours is installed without a Service, and Envoy's selects both");
+        let mut traffic = Traffic::start(self.world)?;
         let proxies = self.follow("Install Isthmus without a Service").await?;
-        is_listed(&proxies)?;
+        self.is_in_sync(&proxies).await?;
         self.takes(0.0).await?;
-        let traffic = Traffic::start(self.world)?;
         self.follow("Let both carry").await?;
         self.leads_to(&[GATEWAY, ISTHMUS]).await?;
         self.takes(0.5).await?;
@@ -159,20 +149,18 @@ impl Migration<'_> {
         self.follow("Send new connections to Isthmus").await?;
         self.leads_to(&[ISTHMUS]).await?;
         self.takes(1.0).await?;
-        let kept = open(self.world.cluster("c2").pod(GATEWAY)?)?;
-        ensure!(kept > 0, "nothing is left to be moved");
         self.follow("Move the connections that are open").await?;
-        self.is_left(GATEWAY).await?;
+        self.empties(GATEWAY, &mut traffic).await?;
         self.follow("Stop Envoy behind its address").await?;
         traffic.is_whole(self.report).await?;
 
         self.report
             .when("it selects Envoy's again, at the first port");
-        let traffic = Traffic::start(self.world)?;
+        let mut traffic = Traffic::start(self.world)?;
         self.follow("Return to Envoy").await?;
         self.leads_to(&[GATEWAY]).await?;
         self.takes(0.0).await?;
-        self.is_left(ISTHMUS).await?;
+        self.empties(ISTHMUS, &mut traffic).await?;
         self.follow("Remove what is left").await?;
         traffic.is_whole(self.report).await
     }
@@ -237,29 +225,41 @@ impl Migration<'_> {
         Ok(opened as u64)
     }
 
-    /// Waits until no connection is open to a gateway. Its kernel says so: Istio's own
-    /// counters are not in a stock Envoy.
-    async fn is_left(&self, gateway: &str) -> Result<()> {
+    /// Waits until a gateway carries nothing but the request that is under way, which then
+    /// ends well, and its connection with it.
+    async fn empties(&self, gateway: &str, traffic: &mut Traffic) -> Result<()> {
         let pod = self.world.cluster("c2").pod(gateway)?;
-        let begin = Instant::now();
-        eventually("all connections have ended", ARRIVAL, async || {
-            let open = open(pod)?;
-            ensure!(open == 0, "{open} are open");
-            Ok(())
-        })
-        .await?;
-        let waited = begin.elapsed().as_millis();
-        self.report
-            .then(&format!("{gateway} carries nothing after {waited} ms"));
+        let falls_to = async |wanted| {
+            let begin = Instant::now();
+            eventually("connections end", ARRIVAL, async || {
+                let open = open(pod)?;
+                ensure!(open == wanted, "{open} are open, not {wanted}");
+                Ok(())
+            })
+            .await?;
+            anyhow::Ok(begin.elapsed().as_millis())
+        };
+        let waited = falls_to(1).await?;
+        traffic.let_go()?;
+        let ended = falls_to(0).await?;
+        self.report.then(&format!(
+            "{gateway} is left: but for one request under way after {waited} ms, {ended} ms after its end by all"
+        ));
         Ok(())
     }
-}
 
-/// Whether `istioctl proxy-status` shows ours.
-fn is_listed(proxies: &str) -> Result<()> {
-    let ours = |line: &str| line.starts_with(ISTHMUS);
-    ensure!(proxies.lines().any(ours), "not listed: {proxies}");
-    Ok(())
+    /// Ours is in sync by istiod's words and by its own, and understands all.
+    async fn is_in_sync(&self, proxies: &str) -> Result<()> {
+        let ours = |line: &str| line.starts_with(ISTHMUS);
+        ensure!(proxies.lines().any(ours), "not listed: {proxies}");
+        let page = self.world.cluster("c2").pod(ISTHMUS)?;
+        let sync = page.page(15000, "/debug/sync").await?.json()?;
+        ensure!(
+            sync["complete"] == true && sync["quarantine"] == json!([]),
+            "{sync}"
+        );
+        Ok(())
+    }
 }
 
 /// The name of one of the services.
@@ -267,58 +267,8 @@ fn host(service: &str) -> String {
     format!("{service}.sample.svc.cluster.local")
 }
 
-/// The connections to a gateway, as its kernel has them.
-fn open(pod: &Pod) -> Result<usize> {
-    let table = pod
-        .netns()
-        .within(|| Ok(fs::read_to_string("/proc/thread-self/net/tcp")?))?;
-    let port = format!(":{MESH_PORT:04X}");
-    let is_open = |line: &str| {
-        let mut fields = line.split_whitespace().skip(1);
-        let local = fields.next().is_some_and(|local| local.ends_with(&port));
-        local && fields.nth(1) == Some(ESTABLISHED)
-    };
-    Ok(table.lines().filter(|line| is_open(line)).count())
-}
-
-/// A request every 10 ms to each of the services that only c2 has.
-struct Traffic {
-    pooled: Load,
-    fresh: Load,
-}
-
-impl Traffic {
-    fn start(world: &World) -> Result<Self> {
-        let client = world.cluster("c1").pod("client")?;
-        Ok(Self {
-            pooled: Load::start(client, ARCHIVE, PACE)?,
-            fresh: Load::start(client, &host("ledger"), PACE)?,
-        })
-    }
-
-    /// Ends it: no request was lost.
-    async fn is_whole(self, report: &Report) -> Result<()> {
-        for (load, kept) in [(self.pooled, "kept"), (self.fresh, "fresh")] {
-            let answers = load.finish().await?;
-            let (lost, all) = (answers.lost(), answers.len());
-            ensure!(
-                lost.is_empty(),
-                "{} of {all} lost: {:?}",
-                lost.len(),
-                lost[0]
-            );
-            report.then(&format!(
-                "none of {all} requests on {kept} connections is lost"
-            ));
-        }
-        Ok(())
-    }
-}
-
 const PAGE: &str = "../docs/migration.md";
 const ISTHMUS: &str = "isthmus-eastwestgateway";
 /// What only c2 has. A connection to the last two serves one request.
 const SERVICES: [&str; 3] = ["archive", "ledger", "tally"];
 const REQUESTS: usize = 1000;
-const PACE: Duration = Duration::from_millis(10);
-const ESTABLISHED: &str = "01";
