@@ -53,8 +53,10 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
         report,
     };
     migration.follow("Before you begin").await?;
+    migration.begin().await?;
     migration.with_two_addresses().await?;
     migration.with_one_address().await?;
+    migration.follow("Remove Isthmus").await?;
     migration.guide.end()
 }
 
@@ -104,13 +106,22 @@ impl Migration<'_> {
         Ok(said)
     }
 
-    async fn with_two_addresses(&mut self) -> Result<()> {
-        self.report
-            .when("ours is installed beside Envoy's, with an address of its own");
-        let mut traffic = Traffic::start(self.world)?;
+    async fn begin(&mut self) -> Result<()> {
+        self.report.when("ours is installed beside Envoy's");
+        let traffic = Traffic::start(self.world)?;
         let proxies = self.follow("Install Isthmus beside Envoy").await?;
         self.is_in_sync(&proxies).await?;
+        self.takes(0.0).await?;
+        traffic.is_whole(self.report).await
+    }
+
+    async fn with_two_addresses(&mut self) -> Result<()> {
+        self.report.when("ours gets an address of its own");
         let [first, second] = self.addresses();
+        let mut traffic = Traffic::start(self.world)?;
+        self.follow("Give Isthmus an address").await?;
+        self.knows(&[&first]).await?;
+        self.follow("Tell sidecars of it").await?;
         self.knows(&[&first, &second]).await?;
         self.takes(0.5).await?;
 
@@ -129,17 +140,13 @@ impl Migration<'_> {
         self.knows(&[&first]).await?;
         self.takes(0.0).await?;
         self.empties(ISTHMUS, &mut traffic).await?;
-        self.follow("Remove Isthmus").await?;
+        self.follow("Take the address away").await?;
         traffic.is_whole(self.report).await
     }
 
     async fn with_one_address(&mut self) -> Result<()> {
-        self.report
-            .when("ours is installed without a Service, and Envoy's selects both");
+        self.report.when("Envoy's Service selects the pods of both");
         let mut traffic = Traffic::start(self.world)?;
-        let proxies = self.follow("Install Isthmus without a Service").await?;
-        self.is_in_sync(&proxies).await?;
-        self.takes(0.0).await?;
         self.follow("Let both carry").await?;
         self.leads_to(&[GATEWAY, ISTHMUS]).await?;
         self.takes(0.5).await?;
@@ -161,7 +168,7 @@ impl Migration<'_> {
         self.leads_to(&[GATEWAY]).await?;
         self.takes(0.0).await?;
         self.empties(ISTHMUS, &mut traffic).await?;
-        self.follow("Remove what is left").await?;
+        self.follow("Close the second port").await?;
         traffic.is_whole(self.report).await
     }
 
