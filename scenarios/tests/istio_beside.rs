@@ -166,6 +166,7 @@ impl Migration<'_> {
         let mut traffic = Traffic::start(self.world)?;
         self.follow("Return to Envoy").await?;
         self.leads_to(&[GATEWAY]).await?;
+        self.follow("Return to the first port").await?;
         self.takes(0.0).await?;
         self.empties(ISTHMUS, &mut traffic).await?;
         self.follow("Close the second port").await?;
