@@ -107,6 +107,8 @@ impl Migration<'_> {
     }
 
     async fn begin(&mut self) -> Result<()> {
+        let [envoys, _] = self.addresses();
+        self.knows(&[&envoys]).await?;
         self.report.when("ours is installed beside Envoy's");
         let traffic = Traffic::start(self.world)?;
         let proxies = self.follow("Install Isthmus beside Envoy").await?;
