@@ -114,7 +114,7 @@ impl Migration<'_> {
         let proxies = self.follow("Install Isthmus beside Envoy").await?;
         self.is_in_sync(&proxies).await?;
         self.takes(0.0).await?;
-        traffic.is_whole(self.report).await
+        traffic.loses_nothing(self.report).await
     }
 
     async fn with_two_addresses(&mut self) -> Result<()> {
@@ -133,7 +133,7 @@ impl Migration<'_> {
         self.takes(1.0).await?;
         self.empties(GATEWAY, &mut traffic).await?;
         self.follow("Stop Envoy").await?;
-        traffic.is_whole(self.report).await?;
+        traffic.loses_nothing(self.report).await?;
 
         self.report
             .when("Envoy's comes back, and the label goes from ours");
@@ -143,7 +143,7 @@ impl Migration<'_> {
         self.takes(0.0).await?;
         self.empties(ISTHMUS, &mut traffic).await?;
         self.follow("Take the address away").await?;
-        traffic.is_whole(self.report).await
+        traffic.loses_nothing(self.report).await
     }
 
     async fn with_one_address(&mut self) -> Result<()> {
@@ -161,7 +161,7 @@ impl Migration<'_> {
         self.follow("Move the connections that are open").await?;
         self.empties(GATEWAY, &mut traffic).await?;
         self.follow("Stop Envoy behind its address").await?;
-        traffic.is_whole(self.report).await?;
+        traffic.loses_nothing(self.report).await?;
 
         self.report
             .when("it selects Envoy's again, at the first port");
@@ -172,7 +172,7 @@ impl Migration<'_> {
         self.takes(0.0).await?;
         self.empties(ISTHMUS, &mut traffic).await?;
         self.follow("Close the second port").await?;
-        traffic.is_whole(self.report).await
+        traffic.loses_nothing(self.report).await
     }
 
     /// The addresses of Envoy's Service and of ours.

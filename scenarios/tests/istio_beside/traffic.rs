@@ -42,7 +42,7 @@ impl Traffic {
     }
 
     /// Ends it: no request was lost.
-    pub(super) async fn is_whole(self, report: &Report) -> Result<()> {
+    pub(super) async fn loses_nothing(self, report: &Report) -> Result<()> {
         for (load, connections) in [(self.kept, "kept"), (self.fresh, "fresh")] {
             let answers = load.finish().await?;
             let (lost, all) = (answers.lost(), answers.len());
