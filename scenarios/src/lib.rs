@@ -69,4 +69,6 @@ pub mod expect;
 
 pub mod report;
 
+pub mod guide;
+
 pub mod demo;

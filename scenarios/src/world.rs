@@ -4,6 +4,7 @@
 //! ends every process and removes every namespace and file.
 
 pub mod api;
+pub mod balancer;
 pub mod bootstrap;
 pub mod chart;
 pub mod cluster;
@@ -18,6 +19,7 @@ pub mod pki;
 pub mod pod;
 pub mod role;
 mod service_export;
+pub mod terminal;
 pub mod trust;
 
 use std::{net::Ipv4Addr, rc::Rc};

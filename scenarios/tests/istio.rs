@@ -23,6 +23,8 @@ pub(crate) const CLIENT_ID: &str = "spiffe://cluster.local/ns/sample/sa/client";
 pub(crate) struct Mesh {
     pub(crate) flavour: Flavour,
     pub(crate) gateway: GatewayKind,
+    /// Whether load balancers hold the gateways' addresses, not their pods.
+    pub(crate) balanced: bool,
     pub(crate) v1: Workload,
     pub(crate) v2: Workload,
     pub(crate) client: Workload,
@@ -44,6 +46,7 @@ impl Mesh {
         Self {
             flavour,
             gateway,
+            balanced: false,
             v1: workload("helloworld-v1", "helloworld", "v1", 20),
             v2: workload("helloworld-v2", "helloworld", "v2", 50),
             client: Workload {
@@ -82,10 +85,13 @@ impl Mesh {
     async fn join(&self, cluster: &mut Cluster) -> Result<()> {
         cluster.apply(&strict()).await?;
         cluster.expose().await?;
+        if self.balanced {
+            cluster.balance_loads()?;
+        }
         let gateway = GatewayPlan {
             name: GATEWAY,
             kind: self.gateway,
-            wan: cluster.plan().gateway(),
+            wan: (!self.balanced).then(|| cluster.plan().gateway()),
             values: json!({}),
         };
         let gateway = cluster.install_gateway(&gateway).await?;

@@ -87,7 +87,7 @@ async fn goes_on_while_istiod_restarts(world: &mut World, report: &Report) -> Re
 /// is not touched: nobody rolls a Deployment out here.
 async fn injects_ours_as_its_own(world: &mut World, report: &Report) -> Result<()> {
     let cluster = world.cluster_mut("c1");
-    let wan = cluster.plan().gateway();
+    let wan = Some(cluster.plan().gateway());
     let mut injected = Vec::new();
     for kind in [GatewayKind::Envoy, GatewayKind::Ours] {
         let gateway = GatewayPlan {
@@ -151,12 +151,12 @@ async fn second_gateway_stands(
     let plan = GatewayPlan {
         name: "istio-eastwestgateway-b",
         kind,
-        wan: cluster.plan().other_gateway(),
+        wan: Some(cluster.plan().other_gateway()),
         values: json!({ "resources": { "limits": { "cpu": "1" } } }),
     };
     let gateway = cluster.install_gateway(&plan).await?;
     cluster.scale_up(&gateway, 1).await?;
-    let addresses = [cluster.plan().gateway(), plan.wan];
+    let addresses = [cluster.plan().gateway(), cluster.plan().other_gateway()];
     let client = world.cluster("c1").pod("client")?;
     eventually(
         "the client knows both gateways of c2",

@@ -36,7 +36,7 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     let gateway = GatewayPlan {
         name: GATEWAY,
         kind: GatewayKind::Envoy,
-        wan: cluster.plan().gateway(),
+        wan: Some(cluster.plan().gateway()),
         values: json!({}),
     };
     let gateway = cluster.install_gateway(&gateway).await?;
@@ -49,10 +49,11 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
         "it is not ready after {PATIENCE:?}: it has refused {refused} of istiod's responses"
     ));
 
+    let wan = cluster.plan().other_gateway();
     let ours = GatewayPlan {
         name: "ours",
         kind: GatewayKind::Ours,
-        wan: cluster.plan().other_gateway(),
+        wan: Some(wan),
         values: json!({}),
     };
     let gateway = cluster.install_gateway(&ours).await?;
@@ -65,7 +66,7 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     let quarantined = quarantined.json()?["quarantine"].clone();
     ensure!(quarantined == json!([]), "{quarantined}");
     report.then("it is ready, and quarantines nothing");
-    carries_mesh_tls(world, ours.wan, report).await
+    carries_mesh_tls(world, wan, report).await
 }
 
 /// A Service of pods that end the mesh's TLS themselves.

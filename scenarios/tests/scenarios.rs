@@ -18,6 +18,7 @@ mod envoy_verifies_trust;
 mod helloworld;
 mod istio;
 mod istio_baseline;
+mod istio_beside;
 mod istio_default;
 mod istio_dropin;
 mod newcomer;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             istio_baseline::story(GatewayKind::Ours, peers, report, scene).await
         }),
         stage.trial("istio_dropin", istio_dropin::story),
+        stage.trial("istio_beside", istio_beside::story),
         stage.trial("istio_default", istio_default::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()

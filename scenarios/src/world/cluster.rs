@@ -1,5 +1,6 @@
 //! One cluster of a world: its node, its control plane, its pods.
 
+mod deployment;
 pub mod istio;
 
 use std::{
@@ -21,6 +22,7 @@ use serde_json::json;
 use super::{
     Wan,
     api::Api,
+    balancer::Balancer,
     control_plane::{ControlPlane, Places},
     furniture::{self, ACCOUNTS},
     kubeconfig::Kubeconfig,
@@ -47,6 +49,7 @@ pub struct Cluster {
     pods: BTreeMap<String, Pod>,
     agent: Option<Process>,
     installed: Option<Installed>,
+    balancer: Option<Balancer>,
     control: ControlPlane,
     bridge: Bridge,
     node: Netns,
@@ -86,6 +89,7 @@ impl Cluster {
             pods: BTreeMap::new(),
             agent: None,
             installed: None,
+            balancer: None,
             control,
             bridge,
             node,
@@ -264,6 +268,18 @@ impl Cluster {
         self.api()
             .set_status::<Service>(SYSTEM_NAMESPACE, GATEWAY, status)
             .await?;
+        Ok(())
+    }
+
+    /// Gives Services of type `LoadBalancer` an address on the wan from now on, and balances
+    /// over the pods behind them, as a cloud and its nodes do.
+    ///
+    /// # Errors
+    /// When the node's kernel refuses.
+    pub fn balance_loads(&mut self) -> Result<()> {
+        let addresses = vec![self.plan.gateway(), self.plan.other_gateway()];
+        let balancer = Balancer::start(self.api(), &self.node, &self.directory, addresses)?;
+        self.balancer = Some(balancer);
         Ok(())
     }
 

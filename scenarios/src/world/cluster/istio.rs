@@ -46,8 +46,8 @@ pub struct GatewayPlan {
     pub name: &'static str,
     /// What runs in it.
     pub kind: GatewayKind,
-    /// Its address on the wan.
-    pub wan: Ipv4Addr,
+    /// Its pod's own address on the wan; none where the cluster balances loads.
+    pub wan: Option<Ipv4Addr>,
     /// Values of the chart beside those.
     pub values: Value,
 }
@@ -113,6 +113,11 @@ impl Installed {
         let template = self.templates.get(name).cloned();
         template.with_context(|| format!("no chart has a Deployment {name}"))
     }
+
+    /// Has the pods of a Deployment made after this template from now on.
+    pub(super) fn keep(&mut self, name: &str, template: Value) {
+        self.templates.insert(name.to_owned(), template);
+    }
 }
 
 impl Cluster {
@@ -157,8 +162,8 @@ impl Cluster {
         .await
     }
 
-    /// Installs an east-west gateway, with its Service at its address on the wan; its pods
-    /// are a workload of the name that is returned.
+    /// Installs an east-west gateway with its Service; its pods are the workload that is
+    /// returned.
     ///
     /// # Errors
     /// When the API or helm refuses.
@@ -171,20 +176,13 @@ impl Cluster {
             values["podAnnotations"][IMAGE_ANNOTATION] = json!(OURS);
         }
         self.install(gateway.name, "gateway", values).await?;
-        let status = json!({ "loadBalancer": { "ingress": [{ "ip": gateway.wan }] } });
-        self.api()
-            .set_status::<Service>(SYSTEM_NAMESPACE, gateway.name, status)
-            .await?;
-        Ok(Workload {
-            name: gateway.name,
-            namespace: SYSTEM_NAMESPACE,
-            account: gateway.name,
-            labels: BTreeMap::new(),
-            role: Role::Charted {
-                wan: Some(gateway.wan),
-            },
-            address: None,
-        })
+        if let Some(wan) = gateway.wan {
+            let status = json!({ "loadBalancer": { "ingress": [{ "ip": wan }] } });
+            self.api()
+                .set_status::<Service>(SYSTEM_NAMESPACE, gateway.name, status)
+                .await?;
+        }
+        Ok(charted(gateway.name, gateway.wan))
     }
 
     /// Lets other networks in at the gateways: to all services, and to istiod.
@@ -262,7 +260,7 @@ impl Cluster {
         self.node.run(&program.display().to_string(), &arguments)
     }
 
-    /// Renders a chart, applies all but workloads, and keeps the templates of those.
+    /// Renders a chart, applies all of it, and keeps the templates of its Deployments.
     async fn install(&mut self, release: &str, chart: &str, values: Value) -> Result<()> {
         let parts = &self.installed()?.parts;
         let chart = Chart {
@@ -274,13 +272,11 @@ impl Cluster {
         };
         let mut templates = BTreeMap::new();
         for object in chart.render(&self.directory).await? {
-            match object["kind"].as_str() {
-                Some("Deployment") => {
-                    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                    let template = object["spec"]["template"].clone();
-                    templates.insert(name.to_owned(), template);
-                }
-                _ => self.apply(&object).await?,
+            self.apply(&object).await?;
+            if object["kind"] == "Deployment" {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                let template = object["spec"]["template"].clone();
+                templates.insert(name.to_owned(), template);
             }
         }
         ensure!(
@@ -328,15 +324,25 @@ impl Cluster {
     }
 }
 
+/// The pods of a Deployment of a chart that calls all by one name; with a leg on the wan,
+/// if they have an address there.
+#[must_use]
+pub fn charted(name: &'static str, wan: Option<Ipv4Addr>) -> Workload {
+    Workload {
+        name,
+        namespace: SYSTEM_NAMESPACE,
+        account: name,
+        labels: BTreeMap::new(),
+        role: Role::Charted { wan },
+        address: None,
+    }
+}
+
 /// The pods of istiod.
 fn istiod() -> Workload {
     Workload {
-        name: ISTIOD,
-        namespace: SYSTEM_NAMESPACE,
-        account: ISTIOD,
-        labels: BTreeMap::new(),
-        role: Role::Charted { wan: None },
         address: Some(ISTIOD_ADDRESS),
+        ..charted(ISTIOD, None)
     }
 }
 
@@ -406,7 +412,7 @@ exec setpriv --pdeathsig KILL -- /usr/local/bin/envoy-itself "$@"
 /// The name of istiod's Deployment.
 pub const ISTIOD: &str = "istiod";
 /// Where istiod stands in every cluster.
-const ISTIOD_ADDRESS: Ipv4Addr = pod_address(4);
+pub(crate) const ISTIOD_ADDRESS: Ipv4Addr = pod_address(4);
 /// How long a control plane may take to answer.
 const ARRIVAL: Duration = Duration::from_secs(60);
 const IMAGE_ANNOTATION: &str = "sidecar.istio.io/proxyImage";
