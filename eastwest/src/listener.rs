@@ -1,8 +1,8 @@
 //! Listening sockets: one per worker on the same port.
 //!
 //! `SO_REUSEPORT` lets the kernel spread new connections over the workers; a connection
-//! stays with the one that accepted it. [`keeper`] opens and closes them as the source of
-//! routes says, [`entrances`] are what a worker has of them.
+//! stays with the one that accepted it. `keeper` opens and closes them as the source of
+//! routes says, `entrances` are what a worker has of them.
 
 pub(crate) mod entrances;
 pub(crate) mod keeper;
