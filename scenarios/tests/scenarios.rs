@@ -19,6 +19,7 @@ mod helloworld;
 mod istio;
 mod istio_baseline;
 mod istio_default;
+mod istio_matrix;
 mod newcomer;
 mod one_cluster;
 mod setting;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
             istio_baseline::story(GatewayKind::Ours, peers, report, scene).await
         }),
         stage.trial("istio_default", istio_default::story),
+        stage.trial("istio_matrix", istio_matrix::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
