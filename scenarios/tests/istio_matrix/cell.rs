@@ -4,7 +4,7 @@ use scenarios::topology::MESH_PORT;
 
 use super::{
     client_hello::Cut,
-    mesh::{DELETED, EMPTY, ISTIOD, NOT_MUTUAL, PLAIN, SERVING, WILD, WILD_PORT},
+    mesh::{ISTIOD, SERVICES, WILD, WILD_PORT},
 };
 
 /// A server name, and where it is asked for.
@@ -26,8 +26,7 @@ pub(super) struct Cell<'a> {
 
 /// Every name.
 pub(super) fn names() -> Vec<Name> {
-    let services = [SERVING, EMPTY, PLAIN, NOT_MUTUAL, DELETED];
-    let of_services = services.into_iter().flat_map(names_of);
+    let of_services = SERVICES.into_iter().flat_map(names_of);
     let others = OTHERS.iter().map(|(service, form, port, sni)| Name {
         service,
         form,

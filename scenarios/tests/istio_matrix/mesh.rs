@@ -28,14 +28,19 @@ use crate::{
 
 /// A service with a pod behind a sidecar.
 pub(super) const SERVING: &str = "serving";
-/// A service without endpoints.
-pub(super) const EMPTY: &str = "empty";
+/// A service whose pod claims a sidecar, and answers whatever comes: a sidecar itself would
+/// reset what is not the mesh's.
+pub(super) const FRANK: &str = "frank";
 /// A service whose pod has no sidecar.
 pub(super) const PLAIN: &str = "plain";
-/// A service whose pod has a sidecar, but whose DestinationRule turns mTLS off.
+/// A service without endpoints.
+pub(super) const EMPTY: &str = "empty";
+/// A service of the same pods, but the DestinationRule turns mTLS off.
 pub(super) const NOT_MUTUAL: &str = "notmutual";
-/// A service that was as the first, and is no more.
+/// They had a service of this name, too, that is no more.
 pub(super) const DELETED: &str = "deleted";
+/// All of them.
+pub(super) const SERVICES: [&str; 6] = [SERVING, FRANK, EMPTY, PLAIN, NOT_MUTUAL, DELETED];
 /// What stands behind the wildcard beside them, and speaks TLS without a sidecar.
 pub(super) const ISTIOD: &str = "istiod";
 /// A port whose chains have wildcards, and no protocols.
@@ -63,8 +68,9 @@ impl<'a> Mesh<'a> {
             (SERVING, SERVING),
             (EMPTY, "nobody"),
             (PLAIN, PLAIN),
-            (NOT_MUTUAL, SERVING),
-            (DELETED, SERVING),
+            (FRANK, FRANK),
+            (NOT_MUTUAL, FRANK),
+            (DELETED, FRANK),
         ] {
             cluster
                 .serve(&service(name, &[("app", app)], false))
@@ -90,8 +96,9 @@ impl<'a> Mesh<'a> {
             cluster.scale_up(&gateway, 1).await?;
         }
         report.given("two gateways of its network: an Envoy and ours");
-        cluster.scale_up(&workload(SERVING, true), 1).await?;
-        cluster.scale_up(&workload(PLAIN, false), 1).await?;
+        for workload in workloads() {
+            cluster.scale_up(&workload, 1).await?;
+        }
         let mesh = Self {
             cluster: world.cluster("c1"),
         };
@@ -134,7 +141,7 @@ impl<'a> Mesh<'a> {
             Ok(())
         })
         .await?;
-        self.serves(&mesh_name(SERVING, "")).await?;
+        self.serves(&mesh_name(FRANK, "v1")).await?;
         self.serves(&mesh_name(SERVING, "v1")).await
     }
 
@@ -203,27 +210,26 @@ impl<'a> Mesh<'a> {
     }
 }
 
-/// The pods of an application, or of one that no sidecar is injected beside.
-fn workload(name: &'static str, injected: bool) -> Workload {
+/// An application with an injected sidecar, and two without one, of which one claims it.
+fn workloads() -> [Workload; 3] {
     let version = "v1";
-    let inject = injected.to_string();
-    Workload {
+    let injected = Role::Injected {
+        version: Some(version),
+    };
+    let bare = Role::Bare { version };
+    [
+        (SERVING, injected, &[][..]),
+        (FRANK, bare.clone(), &[NOT_INJECTED, CLAIM]),
+        (PLAIN, bare, &[NOT_INJECTED]),
+    ]
+    .map(|(name, role, more)| Workload {
         name,
         namespace: "sample",
         account: "helloworld",
-        labels: labels(&[
-            ("app", name),
-            ("version", version),
-            ("sidecar.istio.io/inject", &inject),
-        ]),
-        role: match injected {
-            true => Role::Injected {
-                version: Some(version),
-            },
-            false => Role::Bare { version },
-        },
+        labels: labels(&[&[("app", name), ("version", version)], more].concat()),
+        role,
         address: None,
-    }
+    })
 }
 
 /// A service's subset `v1`, and whether its clients are told to speak plain text.
@@ -252,8 +258,7 @@ fn wildcards() -> [Value; 2] {
             "route": [{ "destination": { "host": host, "port": { "number": port } } }],
         })
     };
-    let own = [SERVING, EMPTY, PLAIN, NOT_MUTUAL, DELETED];
-    let own = own.map(|service| (service, "sample", 80));
+    let own = SERVICES.map(|service| (service, "sample", 80));
     let routes = own.into_iter().chain([(ISTIOD, SYSTEM_NAMESPACE, 15012)]);
     let hosts = [format!("*.{WILD}")];
     let gateway = json!({
@@ -284,3 +289,5 @@ fn wildcards() -> [Value; 2] {
 
 /// The workload of our gateway.
 const OURS: &str = "istio-eastwestgateway-b";
+const NOT_INJECTED: (&str, &str) = ("sidecar.istio.io/inject", "false");
+const CLAIM: (&str, &str) = ("security.istio.io/tlsMode", "istio");
