@@ -4,10 +4,10 @@
 //! Each cell is judged once, after both are known to have the configuration. Differences are
 //! listed and argued in [`table`]; any other fails.
 
-mod cell;
-mod client_hello;
+pub(crate) mod cell;
+pub(crate) mod client_hello;
 mod mesh;
-mod question;
+pub(crate) mod question;
 mod table;
 
 use anyhow::{Result, ensure};

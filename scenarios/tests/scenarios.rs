@@ -20,6 +20,7 @@ mod istio;
 mod istio_baseline;
 mod istio_default;
 mod istio_matrix;
+mod istio_scale;
 mod newcomer;
 mod one_cluster;
 mod setting;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         }),
         stage.trial("istio_default", istio_default::story),
         stage.trial("istio_matrix", istio_matrix::story),
+        stage.trial("istio_scale", istio_scale::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

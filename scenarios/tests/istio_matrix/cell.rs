@@ -67,7 +67,7 @@ pub(super) fn cells(names: &[Name]) -> Vec<Cell<'_>> {
 }
 
 /// Istio's name for a service or its subset between networks.
-pub(super) fn mesh_name(service: &str, subset: &str) -> String {
+pub(crate) fn mesh_name(service: &str, subset: &str) -> String {
     format!("outbound_.80_.{subset}_.{service}.sample.svc.cluster.local")
 }
 

@@ -9,7 +9,7 @@ use rustls::{
 
 /// How a ClientHello is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// In one write.
     Whole,
     /// In segments of their own: behind the first byte, behind the record's header, and in
@@ -20,9 +20,9 @@ pub(super) enum Cut {
 }
 
 impl Cut {
-    pub(super) const ALL: [Self; 3] = [Self::Whole, Self::Pieces, Self::Records];
+    pub(crate) const ALL: [Self; 3] = [Self::Whole, Self::Pieces, Self::Records];
 
-    pub(super) fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Whole => "whole",
             Self::Pieces => "pieces",
@@ -31,7 +31,7 @@ impl Cut {
     }
 
     /// What is written, one write after another.
-    pub(super) fn writes(self, hello: &[u8], sni: Option<&str>) -> Vec<Vec<u8>> {
+    pub(crate) fn writes(self, hello: &[u8], sni: Option<&str>) -> Vec<Vec<u8>> {
         let middle = sni.and_then(|sni| Some(place(hello, sni.as_bytes())? + sni.len() / 2));
         let middle = middle.unwrap_or(hello.len() / 2);
         match self {
@@ -51,7 +51,7 @@ impl Cut {
 
 /// A ClientHello as rustls makes it: the name is written over one of its length that rustls
 /// takes as it is.
-pub(super) fn client_hello(sni: Option<&str>, alpn: Option<&str>) -> Result<Vec<u8>> {
+pub(crate) fn client_hello(sni: Option<&str>, alpn: Option<&str>) -> Result<Vec<u8>> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(RootCertStore::empty())

@@ -15,21 +15,21 @@ use tokio::{
 };
 
 /// What is said to a port.
-pub(super) struct Question {
-    pub(super) port: u16,
-    pub(super) writes: Vec<Vec<u8>>,
+pub(crate) struct Question {
+    pub(crate) port: u16,
+    pub(crate) writes: Vec<Vec<u8>>,
 }
 
 /// What came back.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
-    pub(super) kind: Kind,
-    pub(super) after: Duration,
+pub(crate) struct Answer {
+    pub(crate) kind: Kind,
+    pub(crate) after: Duration,
 }
 
 /// The kinds that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A TLS handshake: a backend was reached.
     Handshake,
     /// A TLS alert: so it was.
@@ -45,7 +45,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn is_reached(self) -> bool {
+    pub(crate) fn is_reached(self) -> bool {
         matches!(self, Self::Handshake | Self::Alert | Self::Bytes)
     }
 }
@@ -68,7 +68,7 @@ impl Question {
     ///
     /// # Errors
     /// When nobody listens.
-    pub(super) async fn ask(&self, gateway: IpAddr) -> Result<Answer> {
+    pub(crate) async fn ask(&self, gateway: IpAddr) -> Result<Answer> {
         let address = SocketAddr::from((gateway, self.port));
         let stream = TcpStream::connect(address).await;
         let mut stream = stream.with_context(|| format!("cannot connect to {address}"))?;
