@@ -25,6 +25,8 @@ mod discovery;
 #[cfg(feature = "eastwest")]
 mod eastwest;
 mod logging;
+#[cfg(feature = "eastwest")]
+mod memory;
 mod process;
 #[cfg(feature = "eastwest")]
 mod proxy;
@@ -91,6 +93,10 @@ fn main() -> ExitCode {
     {
         eprintln!("isthmus: --with-parent: {error}");
         return ExitCode::FAILURE;
+    }
+    #[cfg(feature = "eastwest")]
+    if let Command::Eastwest(_) | Command::Proxy(_) = command {
+        memory::give_back();
     }
     let outcome = match command {
         #[cfg(feature = "eastwest")]

@@ -161,6 +161,18 @@ fn a_second_signal_ends_it_although_a_connection_is_open() {
     );
 }
 
+#[test]
+fn it_is_one_process_that_gives_freed_memory_back() {
+    let gateway = Gateway::start();
+    let pid = gateway.child.as_ref().unwrap().id();
+    let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    let told = "MALLOC_TRIM_THRESHOLD_=131072";
+    assert!(environment.split('\0').any(|set| set == told));
+    let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    let arguments: Vec<&str> = arguments.split('\0').collect();
+    assert_eq!(arguments[1..3], ["eastwest", "--config"]);
+}
+
 /// The status of `GET path`; `None` when nobody answers.
 fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;

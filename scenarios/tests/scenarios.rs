@@ -21,6 +21,8 @@ mod istio_baseline;
 mod istio_beside;
 mod istio_default;
 mod istio_dropin;
+mod istio_matrix;
+mod istio_scale;
 mod newcomer;
 mod one_cluster;
 mod setting;
@@ -67,6 +69,8 @@ fn main() -> ExitCode {
         stage.trial("istio_dropin", istio_dropin::story),
         stage.trial("istio_beside", istio_beside::story),
         stage.trial("istio_default", istio_default::story),
+        stage.trial("istio_matrix", istio_matrix::story),
+        stage.trial("istio_scale", istio_scale::story),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -155,31 +155,36 @@ fn show_logs(world: &World) {
     }
 }
 
-/// Builds our own command as this test was built, and says where it is.
-fn build_isthmus() -> Result<PathBuf> {
+/// By which profile our own command is built: as this test was, unless `ISTHMUS_PROFILE`
+/// says another.
+pub(crate) fn profile() -> Result<String> {
+    if let Ok(profile) = env::var("ISTHMUS_PROFILE") {
+        return Ok(profile);
+    }
     let test = env::current_exe()?;
     let profile = test
         .parent()
         .and_then(Path::parent)
-        .context("a test outside of a target directory")?;
-    let target = profile
-        .parent()
-        .context("a profile without a target directory")?;
-    let name = match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
+        .and_then(Path::file_name);
+    let profile = profile.context("a test outside of a target directory")?;
+    Ok(match profile.to_str() {
+        Some("debug") | None => "dev".to_owned(),
+        Some(name) => name.to_owned(),
+    })
+}
+
+/// Builds our own command and says where it is.
+fn build_isthmus() -> Result<PathBuf> {
+    let test = env::current_exe()?;
+    let target = test.ancestors().nth(3);
+    let target = target.context("a test outside of a target directory")?;
+    let profile = profile()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["build", "--package", "isthmus", "--profile", &profile];
     let output = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "build",
-            "--package",
-            "isthmus",
-            "--profile",
-            name,
-            "--target-dir",
-        ])
+        .args(arguments)
+        .arg("--target-dir")
         .arg(target)
         .output()?;
     if !output.status.success() {
@@ -188,5 +193,9 @@ fn build_isthmus() -> Result<PathBuf> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(profile.join("isthmus"))
+    let directory = match profile.as_str() {
+        "dev" => "debug",
+        other => other,
+    };
+    Ok(target.join(directory).join("isthmus"))
 }

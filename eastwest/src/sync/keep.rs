@@ -53,6 +53,11 @@ pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &Cancella
         // Without a change too: the age in it shall be that of the end.
         let next = timeout(REFRESH, changed.changed());
         let next = cancel.run_until_cancelled(next).await;
+        if matches!(next, Some(Ok(Ok(())))) {
+            let together = state.every.0.min(TOGETHER);
+            cancel.run_until_cancelled(sleep(together)).await;
+            changed.mark_unchanged();
+        }
         if !note(write(state, publisher).await, state, publisher) {
             // To be tried again.
             changed.mark_changed();
@@ -115,4 +120,6 @@ fn file(state: &State) -> StateFile {
     StateFile::new(&state.directory, "table")
 }
 
+/// A service comes in parts, as a listener and then as endpoints: both are written once.
+const TOGETHER: Duration = Duration::from_millis(250);
 const REFRESH: Duration = Duration::from_secs(60);
