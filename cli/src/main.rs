@@ -69,6 +69,16 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it stays, and is told of far more than it keeps.
+    #[cfg(feature = "eastwest")]
+    fn is_gateway(&self) -> bool {
+        match self {
+            Self::Eastwest(_) | Self::Proxy(_) => true,
+            #[cfg(any(feature = "discovery", feature = "demo", feature = "trust"))]
+            _ => false,
+        }
+    }
+
     /// The demo has a log of its own: its screen is for people.
     fn logs_to_stderr(&self) -> bool {
         match self {
@@ -95,7 +105,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     #[cfg(feature = "eastwest")]
-    if let Command::Eastwest(_) | Command::Proxy(_) = command {
+    if command.is_gateway() {
         memory::give_back();
     }
     let outcome = match command {
