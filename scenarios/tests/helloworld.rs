@@ -47,7 +47,7 @@ pub(crate) async fn is_shared(
 }
 
 /// A client's certificate as the sidecar of a v2 pod verified it.
-pub(crate) async fn v2_sees(client: &Pod) -> Result<ClientCertificate> {
+async fn v2_sees(client: &Pod) -> Result<ClientCertificate> {
     let answer = eventually("v2 answers", ARRIVAL, async || {
         let answer = client.call(HELLOWORLD, "/hello").await?.json()?;
         ensure!(answer["version"] == "v2", "{answer}");
@@ -59,7 +59,23 @@ pub(crate) async fn v2_sees(client: &Pod) -> Result<ClientCertificate> {
 }
 
 /// The certificate of a cluster's intermediate.
-pub(crate) fn intermediate(world: &World, cluster: &str) -> Result<CertificateDer<'static>> {
+fn intermediate(world: &World, cluster: &str) -> Result<CertificateDer<'static>> {
     let path = world.cluster(cluster).directory().join("ca/ca-cert.pem");
     Ok(CertificateDer::from_pem_slice(&fs::read(path)?)?)
+}
+
+/// v2 sees a client as this identity, signed by the intermediate of one cluster and not by
+/// that of the other.
+pub(crate) async fn v2_sees_it_as(
+    client: &Pod,
+    identity: &str,
+    (signer, other): (&str, &str),
+    world: &World,
+) -> Result<()> {
+    let seen = v2_sees(client).await?;
+    ensure!(seen.uris == [identity], "v2 sees {:?}", seen.uris);
+    let signed = |by| seen.is_signed_by(&intermediate(world, by)?);
+    ensure!(signed(signer)?, "not signed by {signer}'s intermediate");
+    ensure!(!signed(other)?, "signed by {other}'s intermediate");
+    Ok(())
 }

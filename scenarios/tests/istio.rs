@@ -110,6 +110,26 @@ pub(crate) fn plans() -> [ClusterPlan; 2] {
     })
 }
 
+/// Installs two gateways of one network in a cluster: an Envoy by the usual name, and ours.
+pub(crate) async fn install_both(cluster: &mut Cluster) -> Result<[Workload; 2]> {
+    let plan = |name, kind, wan| GatewayPlan {
+        name,
+        kind,
+        wan: Some(wan),
+        values: json!({}),
+    };
+    let (first, other) = (cluster.plan().gateway(), cluster.plan().other_gateway());
+    let envoy = plan(GATEWAY, GatewayKind::Envoy, first);
+    let ours = plan(OURS, GatewayKind::Ours, other);
+    Ok([
+        cluster.install_gateway(&envoy).await?,
+        cluster.install_gateway(&ours).await?,
+    ])
+}
+
+/// Our gateway, where an Envoy has the usual name.
+pub(crate) const OURS: &str = "istio-eastwestgateway-b";
+
 /// Nothing in plain text.
 fn strict() -> Value {
     json!({

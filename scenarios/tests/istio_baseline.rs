@@ -19,7 +19,7 @@ use scenarios::{
 use serde_json::json;
 
 use crate::{
-    helloworld::{intermediate, is_shared, v2_sees},
+    helloworld::{is_shared, v2_sees_it_as},
     istio::{CLIENT_ID, Mesh},
     setting::{ARRIVAL, HELLOWORLD, outbound, weighs},
     stage::Scene,
@@ -56,11 +56,8 @@ pub(crate) async fn story(
 }
 
 async fn is_who_it_is(world: &World, report: &Report) -> Result<()> {
-    let seen = v2_sees(world.cluster("c1").pod("client")?).await?;
-    ensure!(seen.uris == [CLIENT_ID], "v2 sees {:?}", seen.uris);
-    let (own, foreign) = (intermediate(world, "c1")?, intermediate(world, "c2")?);
-    ensure!(seen.is_signed_by(&own)?, "not signed by c1's intermediate");
-    ensure!(!seen.is_signed_by(&foreign)?, "signed by c2's intermediate");
+    let client = world.cluster("c1").pod("client")?;
+    v2_sees_it_as(client, CLIENT_ID, ("c1", "c2"), world).await?;
     report.then(&format!("v2 sees {CLIENT_ID}, signed by c1's intermediate"));
     Ok(())
 }

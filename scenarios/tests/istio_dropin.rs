@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use crate::{
-    helloworld::{intermediate, v2_sees},
+    helloworld::v2_sees_it_as,
     istio::{CLIENT_ID, Mesh},
     setting::{ARCHIVE, ARRIVAL},
     stage::Scene,
@@ -112,14 +112,7 @@ async fn carries_the_control_plane(world: &mut World, report: &Report) -> Result
     let c2 = world.cluster_mut("c2");
     c2.scale_up(&remote, 1).await?;
     let pod = world.cluster("c2").pod("remote")?;
-    let seen = v2_sees(pod).await?;
-    let (there, here) = (intermediate(world, "c1")?, intermediate(world, "c2")?);
-    ensure!(seen.uris == [CLIENT_ID], "v2 sees {:?}", seen.uris);
-    ensure!(
-        seen.is_signed_by(&there)?,
-        "not signed by c1's intermediate"
-    );
-    ensure!(!seen.is_signed_by(&here)?, "signed by c2's intermediate");
+    v2_sees_it_as(pod, CLIENT_ID, ("c1", "c2"), world).await?;
     let known = world
         .cluster("c1")
         .pod(ISTIOD)?

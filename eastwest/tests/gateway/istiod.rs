@@ -104,6 +104,34 @@ async fn listen(stream: &mut Asked, listeners: &[(String, Listener)]) -> Option<
     answer.error_detail.map(|status| status.message)
 }
 
+/// A gateway that carries, and all that it has to do with.
+struct Served {
+    backend: tokio::net::TcpListener,
+    at: SocketAddr,
+    plane: ControlPlane,
+    world: World,
+    stream: Asked,
+}
+
+/// A gateway that an istiod has told one route; `more` is YAML for the source.
+async fn served(more: &str) -> Served {
+    let (backend, endpoint) = endpoint().await;
+    let at = nobody().await;
+    let mut plane = ControlPlane::start(None).await;
+    let world = gateway(&plane, more, "");
+    let mut stream = plane.stream().await;
+    greet(&mut stream).await;
+    tell(&mut stream, at, endpoint).await;
+    reaches(at, &hello(SNI), &backend).await;
+    Served {
+        backend,
+        at,
+        plane,
+        world,
+        stream,
+    }
+}
+
 /// Says one route of one listener, with its endpoint.
 async fn tell(stream: &mut Asked, at: SocketAddr, endpoint: SocketAddr) {
     stream.tell(CLUSTER, &[cluster(SNI), cluster(PLAIN)]).await;
@@ -253,14 +281,13 @@ async fn an_access_rule_closes_its_chain_and_no_other() {
 
 #[tokio::test]
 async fn an_istiod_that_comes_back_with_nothing_is_believed_after_its_time() {
-    let (backend, endpoint) = endpoint().await;
-    let at = nobody().await;
-    let mut plane = ControlPlane::start(None).await;
-    let world = gateway(&plane, "hold: 700ms", "");
-    let mut stream = plane.stream().await;
-    greet(&mut stream).await;
-    tell(&mut stream, at, endpoint).await;
-    reaches(at, &hello(SNI), &backend).await;
+    let Served {
+        backend,
+        at,
+        mut plane,
+        world,
+        stream,
+    } = served("hold: 700ms").await;
     drop(stream);
 
     let mut stream = plane.stream().await;
@@ -283,14 +310,13 @@ async fn an_istiod_that_comes_back_with_nothing_is_believed_after_its_time() {
 /// (istio-eastwest.md §1.1).
 #[tokio::test]
 async fn an_istiod_that_refuses_takes_nothing_away_and_is_asked_again() {
-    let (backend, endpoint) = endpoint().await;
-    let at = nobody().await;
-    let mut plane = ControlPlane::start(None).await;
-    let world = gateway(&plane, "", "");
-    let mut stream = plane.stream().await;
-    greet(&mut stream).await;
-    tell(&mut stream, at, endpoint).await;
-    reaches(at, &hello(SNI), &backend).await;
+    let Served {
+        backend,
+        at,
+        mut plane,
+        world,
+        stream,
+    } = served("").await;
     plane.refusals.lock().unwrap().extend([
         Status::unavailable("not ready"),
         Status::unknown("server is not ready"),

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails here"
 )]
 
+mod bounds;
 mod carry;
 mod control_plane;
 mod end;

@@ -9,10 +9,7 @@ use scenarios::{
     probe::eventually,
     report::Report,
     topology::{GATEWAY, MESH_PORT, Role, SYSTEM_NAMESPACE, ServicePlan, Workload, labels},
-    world::{
-        Cluster, World,
-        cluster::istio::{Flavour, GatewayKind, GatewayPlan},
-    },
+    world::{Cluster, World, cluster::istio::Flavour},
 };
 use serde_json::{Value, json};
 
@@ -21,7 +18,11 @@ use super::{
     client_hello::{Cut, client_hello},
     question::Question,
 };
-use crate::{istio::plans, setting::ARRIVAL, stage::Scene};
+use crate::{
+    istio::{OURS, install_both, plans},
+    setting::ARRIVAL,
+    stage::Scene,
+};
 
 /// A service with a pod behind a sidecar.
 pub(super) const SERVING: &str = "serving";
@@ -78,18 +79,7 @@ impl<'a> Mesh<'a> {
             cluster.apply(&object).await?;
         }
         report.given("a cluster with a real istiod, and services of every kind");
-        for (name, kind, wan) in [
-            (GATEWAY, GatewayKind::Envoy, cluster.plan().gateway()),
-            (OURS, GatewayKind::Ours, cluster.plan().other_gateway()),
-        ] {
-            let values = json!({});
-            let plan = GatewayPlan {
-                name,
-                kind,
-                wan: Some(wan),
-                values,
-            };
-            let gateway = cluster.install_gateway(&plan).await?;
+        for gateway in install_both(cluster).await? {
             cluster.scale_up(&gateway, 1).await?;
         }
         report.given("two gateways of its network: an Envoy and ours");
@@ -285,7 +275,5 @@ fn wildcards() -> [Value; 2] {
     [gateway, service]
 }
 
-/// The workload of our gateway.
-const OURS: &str = "istio-eastwestgateway-b";
 const NOT_INJECTED: (&str, &str) = ("sidecar.istio.io/inject", "false");
 const CLAIM: (&str, &str) = ("security.istio.io/tlsMode", "istio");

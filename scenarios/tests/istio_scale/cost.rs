@@ -9,8 +9,7 @@ use scenarios::{
     world::{Cluster, pod::Pod},
 };
 
-/// The workload of our gateway.
-pub(super) const OURS: &str = "istio-eastwestgateway-b";
+use crate::istio::OURS;
 
 /// The same of an Envoy and of ours.
 #[derive(Debug, Clone, Copy)]

@@ -15,21 +15,18 @@ use scenarios::{
     peers::Peers,
     probe::eventually,
     report::{Report, Took},
-    topology::{APP_PORT, GATEWAY, MESH_PORT, Role, Workload, labels},
+    topology::{APP_PORT, MESH_PORT, Role, Workload, labels},
     usage::{Usage, running},
-    world::{
-        Cluster, World,
-        cluster::istio::{Flavour, GatewayKind, GatewayPlan},
-    },
+    world::{Cluster, World, cluster::istio::Flavour},
 };
 use serde_json::json;
 
 use super::{
     change::{CHANGES, Kind, name},
-    cost::{Both, OURS, envoy, memory, processes, program},
+    cost::{Both, envoy, memory, processes, program},
 };
 use crate::{
-    istio::plans,
+    istio::{install_both, plans},
     istio_matrix::{
         cell::mesh_name,
         client_hello::{Cut, client_hello},
@@ -76,22 +73,7 @@ impl<'a> Mesh<'a> {
             Took(start.elapsed())
         ));
         cluster.scale_up(&backend(), 1).await?;
-        let wans = (cluster.plan().gateway(), cluster.plan().other_gateway());
-        let mut gateways = Vec::new();
-        for (name, kind, wan) in [
-            (GATEWAY, GatewayKind::Envoy, wans.0),
-            (OURS, GatewayKind::Ours, wans.1),
-        ] {
-            let values = json!({});
-            let plan = GatewayPlan {
-                name,
-                kind,
-                wan: Some(wan),
-                values,
-            };
-            gateways.push(cluster.install_gateway(&plan).await?);
-        }
-        let [envoy, ours] = gateways.try_into().map_err(|_| anyhow::anyhow!("two"))?;
+        let [envoy, ours] = install_both(cluster).await?;
         let mesh = Self {
             cluster,
             gateways: Both { envoy, ours },

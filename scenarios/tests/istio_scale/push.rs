@@ -8,7 +8,8 @@ use scenarios::{
     world::{Cluster, cluster::istio::ISTIOD},
 };
 
-use super::cost::{Both, OURS};
+use super::cost::Both;
+use crate::istio::OURS;
 
 /// When istiod had sent a change of this type to each, after a moment.
 pub(super) fn pushes(cluster: &Cluster, kind: &str, since: SystemTime) -> Result<Both<SystemTime>> {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use scenarios::{load::Answers, report::Report, world::World};
 
 use crate::{
-    helloworld::{intermediate, is_shared, v2_sees},
+    helloworld::{is_shared, v2_sees_it_as},
     setting::{CLIENT_ID, HELLOWORLD, Setting, weighs},
 };
 
@@ -24,11 +24,8 @@ pub(super) async fn follow_the_pods(
     every_pod_serves(world).await?;
     report.then("each of its three pods answers");
 
-    let seen = v2_sees(world.cluster("c1").pod("client")?).await?;
-    ensure!(seen.uris == [CLIENT_ID], "v2 sees {:?}", seen.uris);
-    let (own, foreign) = (intermediate(world, "c1")?, intermediate(world, "c2")?);
-    ensure!(seen.is_signed_by(&own)?, "not signed by c1's intermediate");
-    ensure!(!seen.is_signed_by(&foreign)?, "signed by c2's intermediate");
+    let client = world.cluster("c1").pod("client")?;
+    v2_sees_it_as(client, CLIENT_ID, ("c1", "c2"), world).await?;
     report.then(&format!("v2 sees {CLIENT_ID}, signed by c1's intermediate"));
     Ok(())
 }

@@ -1,7 +1,29 @@
+use envoy_types::{
+    pb::{
+        envoy::{
+            config::{
+                cluster::v3::cluster::{
+                    CommonLbConfig,
+                    common_lb_config::{LocalityConfigSpecifier, LocalityWeightedLbConfig},
+                },
+                listener::v3::{FilterChain, FilterChainMatch, Listener as ListenerMessage},
+            },
+            extensions::filters::network::tcp_proxy::v3::{
+                TcpProxy,
+                tcp_proxy::{ClusterSpecifier, WeightedCluster, weighted_cluster::ClusterWeight},
+            },
+        },
+        google::protobuf::UInt32Value,
+    },
+    util::pack_any,
+};
 use prost::Message;
 
 use super::*;
-use crate::sync::decode::tests::{assignment, cluster, endpoint, listener};
+use crate::{
+    route::EndpointSpec,
+    sync::decode::tests::{address as socket, assignment, cluster, endpoint, filter, listener},
+};
 
 fn update(kind: Kind, resources: Vec<(&str, Vec<u8>)>, removed: &[&str]) -> Update {
     let own = |(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes.into());
@@ -235,4 +257,150 @@ fn a_remembered_route_leaves_with_its_cluster_and_with_the_door() {
     assert!(resources.is_remembering());
     resources.apply(whole(door()));
     assert!(!resources.is_remembering());
+}
+
+const PLAIN: &str = "outbound|443||istiod.istio-system.svc.cluster.local";
+
+/// A listener in istiod's shape, whose chains lead to these clusters, each with its share.
+fn leading(chains: &[&[(&str, u32)]]) -> Update {
+    let chain = |(number, to): (usize, &&[(&str, u32)])| {
+        let clusters = to.iter().map(|(name, weight)| ClusterWeight {
+            name: (*name).to_owned(),
+            weight: *weight,
+            ..Default::default()
+        });
+        let clusters = clusters.collect();
+        let proxy = TcpProxy {
+            cluster_specifier: Some(ClusterSpecifier::WeightedClusters(WeightedCluster {
+                clusters,
+            })),
+            ..Default::default()
+        };
+        FilterChain {
+            filter_chain_match: Some(FilterChainMatch {
+                server_names: vec![format!("name-{number}")],
+                application_protocols: vec!["istio".to_owned()],
+                ..Default::default()
+            }),
+            filters: vec![filter(pack_any(proxy))],
+            ..Default::default()
+        }
+    };
+    let listener = ListenerMessage {
+        name: "l".to_owned(),
+        address: Some(socket("0.0.0.0:15443")),
+        filter_chains: chains.iter().enumerate().map(chain).collect(),
+        ..Default::default()
+    };
+    update(Kind::Listener, vec![("l", listener.encode_to_vec())], &[])
+}
+
+#[test]
+fn a_plain_cluster_is_looked_at_only_when_a_chain_leads_to_it_and_then_asked_for_again() {
+    let mut resources = Resources::default();
+    let broken = (PLAIN, vec![0xff; 9]);
+    let sni = ("a", cluster("a").encode_to_vec());
+    let applied = resources.apply(update(Kind::Cluster, vec![broken, sni], &[]));
+    assert_eq!(applied.refused, [], "it was decoded");
+    let applied = resources.apply(leading(&[&[("a", 1)]]));
+    assert!(!applied.again && applied.asks);
+
+    // Its bytes are gone by now.
+    let both: &[&[(&str, u32)]] = &[&[("a", 1)], &[(PLAIN, 1)]];
+    let applied = resources.apply(leading(both));
+    assert!(applied.again);
+    assert!(!resources.wanted().contains(PLAIN));
+    let plain = (PLAIN, cluster(PLAIN).encode_to_vec());
+    let applied = resources.apply(update(Kind::Cluster, vec![plain], &[]));
+    assert!(applied.asks && !applied.again);
+    assert!(resources.wanted().contains(PLAIN));
+    resources.apply(endpoints(PLAIN, &["10.0.0.7:1"]));
+    assert_eq!(address(&resources, "name-1").unwrap(), "10.0.0.7:1");
+}
+
+#[test]
+fn clusters_of_one_chain_have_their_shares_whatever_is_behind_them() {
+    let mut resources = Resources::default();
+    resources.apply(clusters(&["a", "b"]));
+    resources.apply(leading(&[&[("a", 1), ("b", 3)]]));
+    resources.apply(endpoints("a", &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]));
+    resources.apply(endpoints("b", &["10.0.1.1:1"]));
+    let share = |resources: &Resources, prefix: &str| -> f64 {
+        let route = route(resources, "name-0");
+        let weight = |e: &&EndpointSpec| e.address.to_string().starts_with(prefix);
+        let part: u64 = route
+            .endpoints
+            .iter()
+            .filter(weight)
+            .map(|e| u64::from(e.weight.get()))
+            .sum();
+        let whole: u64 = route
+            .endpoints
+            .iter()
+            .map(|e| u64::from(e.weight.get()))
+            .sum();
+        part as f64 / whole as f64
+    };
+    assert!((share(&resources, "10.0.0.") - 0.25).abs() < 1e-6);
+    assert!((share(&resources, "10.0.1.") - 0.75).abs() < 1e-6);
+    // One without endpoints leaves its share to the other.
+    resources.apply(endpoints("b", &[]));
+    assert!((share(&resources, "10.0.0.") - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn localities_with_shares_of_their_own_have_them_whatever_is_in_them() {
+    let mut of_localities = cluster("a");
+    of_localities.common_lb_config = Some(CommonLbConfig {
+        locality_config_specifier: Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(
+            LocalityWeightedLbConfig {},
+        )),
+        ..Default::default()
+    });
+    let mut resources = Resources::default();
+    let bytes = of_localities.encode_to_vec();
+    resources.apply(update(Kind::Cluster, vec![("a", bytes)], &[]));
+    resources.apply(leading(&[&[("a", 1)]]));
+    let mut told = assignment("a", vec![endpoint("10.0.0.1:1"), endpoint("10.0.0.2:1")]);
+    told.endpoints[0].load_balancing_weight = Some(UInt32Value { value: 1 });
+    let mut other = assignment("a", vec![endpoint("10.0.1.1:1")])
+        .endpoints
+        .remove(0);
+    other.load_balancing_weight = Some(UInt32Value { value: 4 });
+    told.endpoints.push(other);
+    resources.apply(update(
+        Kind::Assignment,
+        vec![("a", told.encode_to_vec())],
+        &[],
+    ));
+    let weights: Vec<u32> = route(&resources, "name-0")
+        .endpoints
+        .iter()
+        .map(|e| e.weight.get())
+        .collect();
+    assert_eq!(weights[0], weights[1]);
+    assert_eq!(weights[2] / weights[0], 8);
+}
+
+#[test]
+fn two_chains_for_the_same_clients_are_both_closed_and_open_again_when_one_goes() {
+    let mut resources = Resources::default();
+    resources.apply(clusters(&["a", "b"]));
+    let twice = |update: Update| {
+        // The second chain gets the first one's name.
+        let mut update = update;
+        let (_, bytes) = update.resources.remove(0);
+        let mut listener = ListenerMessage::decode(bytes).unwrap();
+        let first = listener.filter_chains[0].filter_chain_match.clone();
+        listener.filter_chains[1].filter_chain_match = first;
+        let bytes = listener.encode_to_vec().into();
+        update.resources.push(("l".to_owned(), bytes));
+        update
+    };
+    resources.apply(twice(leading(&[&[("a", 1)], &[("b", 1)]])));
+    assert!(resources.routes().all(|route| route.closed));
+    assert_eq!(resources.quarantined().count(), 2);
+    resources.apply(leading(&[&[("a", 1)]]));
+    assert!(resources.routes().all(|route| !route.closed));
+    assert_eq!(resources.quarantined().count(), 0);
 }
