@@ -306,6 +306,36 @@ async fn an_istiod_that_comes_back_with_nothing_is_believed_after_its_time() {
     assert_eq!(world.status.debug("sync").unwrap()["held"], 0);
 }
 
+/// istiod sends a plain cluster for each service, of which nearly none is used: only names
+/// are kept, and on a change istiod would not say such a cluster again by itself.
+#[tokio::test]
+async fn a_chain_to_a_cluster_that_was_let_go_has_it_said_again() {
+    let Served {
+        backend,
+        at,
+        plane: _plane,
+        world: _world,
+        mut stream,
+    } = served("").await;
+    let endpoint = backend.local_addr().unwrap();
+    let exposed = chain(&["istiod.example"], &[], PLAIN);
+    let both = listener(at, vec![mesh_chain(SNI), exposed]);
+    assert_eq!(listen(&mut stream, &[both]).await, None);
+    let again = stream.request().await;
+    assert_eq!(again.type_url, CLUSTER);
+    assert_eq!(again.resource_names_subscribe, ["*"]);
+    assert_eq!(again.response_nonce, "");
+    stream.tell(CLUSTER, &[cluster(SNI), cluster(PLAIN)]).await;
+    assert_eq!(
+        stream.subscription().await,
+        (vec![PLAIN.to_owned()], vec![])
+    );
+    stream
+        .tell(ASSIGNMENT, &[assignment(PLAIN, &[endpoint])])
+        .await;
+    reaches(at, &hello_with(Some("istiod.example"), &[]), &backend).await;
+}
+
 /// As istiod refuses: while it is not ready, and when too many come at once
 /// (istio-eastwest.md §1.1).
 #[tokio::test]

@@ -170,7 +170,7 @@ impl<T> Collection<T> {
                 (Value::Decoded(_), _) | (Value::LetGo, false) => {}
                 (Value::Raw(bytes), true) => kept.value = Value::Decoded((self.decode)(bytes)),
                 (Value::Raw(_), false) => kept.value = Value::LetGo,
-                (Value::LetGo, true) => {}
+                (Value::LetGo, true) => missing = true,
             }
         }
         missing
