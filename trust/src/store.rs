@@ -8,12 +8,14 @@
 //!
 //! CA directories hold plain files, so that `kubectl create secret --from-file` takes them.
 //!
-//! What discovery and the gateway keep over a restart is a [`StateFile`] under a [`Seal`].
+//! What discovery keeps over a restart is a [`StateFile`] under a [`Seal`], and what the
+//! gateway does a [`Journal`].
 
 #[cfg(feature = "ca")]
 mod authority;
 mod credential;
 mod directory;
+mod journal;
 #[cfg(feature = "ca")]
 mod leaf;
 mod private;
@@ -26,6 +28,7 @@ mod write;
 
 pub use credential::WorkloadCredential;
 pub(crate) use directory::Snapshot;
+pub use journal::{Contents, Journal, batches};
 #[cfg(feature = "ca")]
 pub(crate) use private::directory as private_directory;
 #[cfg(feature = "ca")]

@@ -20,14 +20,15 @@ pub(crate) fn directory(dir: &Path) -> io::Result<()> {
 
 /// Makes a file of mode 0600 that is not there yet, with its content on the disk.
 pub(super) fn file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = new_file(path)?;
     file.write_all(content)?;
     file.sync_all()
+}
+
+/// Makes an empty file of mode 0600 that is not there yet.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Removes what a crash may have left.

@@ -53,30 +53,47 @@ impl Seal {
         let foreign = || Broken::Foreign(self.of);
         let end = bytes.iter().take(LONGEST_LINE).position(|b| *b == b'\n');
         let (line, body) = bytes.split_at(end.ok_or_else(foreign)? + 1);
-        let line = std::str::from_utf8(line).map_err(|_| foreign())?;
-        let rest = line.strip_prefix(self.of).ok_or_else(foreign)?;
-        let found = rest.split_whitespace().next().unwrap_or_default();
-        if found != self.version {
-            return Err(Broken::Version {
-                found: found.to_owned(),
-                read: self.version,
-            });
-        }
-        match line == self.line(body) {
+        self.check(line)?;
+        match line == self.line(body).as_bytes() {
             true => Ok(body),
             false => Err(Broken::Checksum),
         }
     }
 
-    fn line(&self, body: &[u8]) -> String {
-        let mut line = format!("{} {} sha256 ", self.of, self.version);
-        for byte in Sha256::digest(body) {
-            // Writing to a string does not fail.
-            let _ = write!(line, "{byte:02x}");
+    /// Whether a first line is of this kind and version.
+    pub(super) fn check(&self, line: &[u8]) -> Result<(), Broken> {
+        let foreign = || Broken::Foreign(self.of);
+        let line = std::str::from_utf8(line).map_err(|_| foreign())?;
+        let rest = line.strip_prefix(self.of).ok_or_else(foreign)?;
+        let found = rest.split_whitespace().next().unwrap_or_default();
+        match found == self.version {
+            true => Ok(()),
+            false => Err(Broken::Version {
+                found: found.to_owned(),
+                read: self.version,
+            }),
         }
-        line.push('\n');
-        line
     }
+
+    fn line(&self, body: &[u8]) -> String {
+        format!(
+            "{} {} {}",
+            self.of,
+            self.version,
+            sha256(Sha256::new_with_prefix(body))
+        )
+    }
+}
+
+/// A digest as the end of a line.
+pub(super) fn sha256(digest: Sha256) -> String {
+    let mut line = "sha256 ".to_owned();
+    for byte in digest.finalize() {
+        // Writing to a string does not fail.
+        let _ = write!(line, "{byte:02x}");
+    }
+    line.push('\n');
+    line
 }
 
 const LONGEST_LINE: usize = 256;

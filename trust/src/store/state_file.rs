@@ -6,7 +6,8 @@
 
 use std::{
     fmt::Display,
-    fs, io,
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -70,12 +71,24 @@ impl StateFile {
     /// # Errors
     /// Those of the file system; what was there is still there.
     pub fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let write = |file: &mut File| file.write_all(bytes);
+        self.replace_by(write).map(|_| ())
+    }
+
+    /// The same, by what `write` puts into the new file, which stays open.
+    pub(super) fn replace_by(
+        &self,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<File> {
         private::directory(&self.directory)?;
         let new = self.beside("new");
         private::remove_rest(&new)?;
-        private::file(&new, bytes)?;
+        let mut file = private::new_file(&new)?;
+        write(&mut file)?;
+        file.sync_all()?;
         fs::rename(&new, self.path())?;
-        private::sync(&self.directory)
+        private::sync(&self.directory)?;
+        Ok(file)
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
