@@ -9,7 +9,7 @@ pub mod spec;
 pub mod table;
 
 pub use spec::{EndpointSpec, Health, RouteSpec, Service, Workload};
-pub use table::{Endpoint, Failure, Route, Table};
+pub use table::{Endpoint, Failure, Name, Route, Table};
 
 use self::table::Match;
 use crate::{

@@ -1,18 +1,22 @@
 //! The table that every connection is routed by: immutable, swapped whole.
 //!
 //! The next table shares with the one before it every route whose spec is equal, and,
-//! where a route changed, the load counters of the addresses that stayed.
+//! where a route changed, the load counters of the addresses that stayed. A change of a few
+//! names costs those names, however many others there are.
 
+mod exact;
 mod names;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
+
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::names::Match;
 use self::names::Names;
@@ -26,9 +30,19 @@ use crate::{
 };
 
 /// All routes, by listener and server name.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Table {
     listeners: Vec<(Arc<str>, Names)>,
+}
+
+/// A name that clients of a listener ask for: both are part of what finds a route.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Name {
+    /// The listener's.
+    pub listener: Arc<str>,
+    /// As in a [`RouteSpec`].
+    pub sni: Arc<str>,
 }
 
 /// One service port and its endpoints.
@@ -76,15 +90,66 @@ impl Table {
     pub fn next(&self, specs: impl IntoIterator<Item = Arc<RouteSpec>>) -> Self {
         let mut next = Self::default();
         for spec in specs {
-            let before = self.listener(&spec.listener);
-            let before = before.and_then(|names| names.same(&spec));
-            let route = match before.filter(|before| before.is_made_of(&spec)) {
-                Some(same) => Arc::clone(same),
-                None => Arc::new(Route::new(spec, before.map(AsRef::as_ref))),
-            };
-            next.add(route);
+            next.add(self.route(spec));
         }
         next
+    }
+
+    /// The table in which each of these names has exactly these routes, and everything else
+    /// is as in this one.
+    #[must_use]
+    pub fn with(&self, changes: impl IntoIterator<Item = (Name, Vec<Arc<RouteSpec>>)>) -> Self {
+        let mut next = self.clone();
+        for (name, specs) in changes {
+            next.remove(&name);
+            for spec in specs {
+                next.add(self.route(spec));
+            }
+        }
+        next.listeners.retain(|(_, names)| !names.is_empty());
+        next
+    }
+
+    /// The route of a spec, with what is to stay of the one before it.
+    fn route(&self, spec: Arc<RouteSpec>) -> Arc<Route> {
+        let before = self.listener(&spec.listener);
+        let before = before.and_then(|names| names.same(&spec));
+        match before.filter(|before| before.is_made_of(&spec)) {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(Route::new(spec, before.map(AsRef::as_ref))),
+        }
+    }
+
+    fn remove(&mut self, name: &Name) {
+        let mut listeners = self.listeners.iter_mut();
+        if let Some((_, names)) = listeners.find(|(own, _)| *own == name.listener) {
+            names.remove(&name.sni);
+        }
+    }
+
+    /// The names of which this has other routes than `before`; quick if made from it.
+    #[must_use]
+    pub fn differing(&self, before: &Self) -> Vec<Name> {
+        let listeners = self.listeners.iter().chain(&before.listeners);
+        let listeners: BTreeSet<&Arc<str>> = listeners.map(|(name, _)| name).collect();
+        let none = Names::default();
+        let differing = listeners.into_iter().flat_map(|listener| {
+            let own = self.listener(listener).unwrap_or(&none);
+            let differing = own.differing(before.listener(listener).unwrap_or(&none));
+            let name = |sni| Name {
+                listener: Arc::clone(listener),
+                sni,
+            };
+            differing.into_iter().map(name)
+        });
+        differing.collect()
+    }
+
+    /// The routes of a name.
+    #[must_use]
+    pub fn named(&self, name: &Name) -> &[Arc<Route>] {
+        let names = self.listener(&name.listener);
+        names.map_or(&[], |names| names.of(&name.sni))
     }
 
     fn add(&mut self, route: Arc<Route>) {
@@ -269,3 +334,6 @@ fn candidate(spec: &EndpointSpec) -> Candidate {
         usable: spec.health == Health::Healthy,
     }
 }
+
+#[cfg(test)]
+mod tests;

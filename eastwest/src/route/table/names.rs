@@ -3,23 +3,23 @@
 //! then one for any protocol. There is no way back to a less specific name
 //! (istio-eastwest.md §2.4).
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
-use super::Route;
+use super::{Route, exact::Exact};
 use crate::{passthrough::client_hello::Protocols, route::RouteSpec};
 
 /// The routes of a listener by server name.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Names {
-    exact: HashMap<Arc<str>, Chains>,
+    exact: Exact,
     /// By suffix with its dot, the longest first.
     below: Vec<(Arc<str>, Chains)>,
     any: Chains,
 }
 
 /// The routes of one name; nearly always one.
-#[derive(Debug, Default)]
-enum Chains {
+#[derive(Debug, Default, Clone)]
+pub(super) enum Chains {
     #[default]
     None,
     One(Arc<Route>),
@@ -46,7 +46,7 @@ impl Names {
 
     fn chains(&mut self, sni: &Arc<str>) -> &mut Chains {
         let Some(suffix) = sni.strip_prefix('*') else {
-            return self.exact.entry(Arc::clone(sni)).or_default();
+            return self.exact.get_mut(sni);
         };
         if suffix.is_empty() {
             return &mut self.any;
@@ -62,15 +62,50 @@ impl Names {
         &mut self.below[place].1
     }
 
+    /// Takes all routes of a name away.
+    pub(super) fn remove(&mut self, sni: &str) {
+        match sni.strip_prefix('*') {
+            None => self.exact.remove(sni),
+            Some("") => self.any = Chains::None,
+            Some(suffix) => self.below.retain(|own| *own.0 != *suffix),
+        }
+    }
+
+    /// The routes of a name as a chain states it, not of those that it covers.
+    pub(super) fn of(&self, sni: &str) -> &[Arc<Route>] {
+        let chains = match sni.strip_prefix('*') {
+            None => self.exact.get(sni),
+            Some("") => Some(&self.any),
+            Some(suffix) => {
+                let mut below = self.below.iter();
+                below.find(|own| *own.0 == *suffix).map(|own| &own.1)
+            }
+        };
+        chains.map_or(&[], Chains::as_slice)
+    }
+
     /// The route with the spec's name and protocols.
     pub(super) fn same(&self, spec: &RouteSpec) -> Option<&Arc<Route>> {
-        let chains = match spec.sni.strip_prefix('*') {
-            None => self.exact.get(&spec.sni)?,
-            Some("") => &self.any,
-            Some(suffix) => self.below.iter().find(|own| *own.0 == *suffix)?.1.some()?,
-        };
-        let mut routes = chains.as_slice().iter();
+        let mut routes = self.of(&spec.sni).iter();
         routes.find(|route| route.spec().alpn == spec.alpn)
+    }
+
+    /// The names of which this has other routes than `other`.
+    pub(super) fn differing(&self, other: &Self) -> Vec<Arc<str>> {
+        let exact = self.exact.differing(&other.exact).cloned();
+        let below = |names: &Self| -> Vec<Arc<str>> {
+            let all = names.below.iter().map(|(suffix, _)| suffix);
+            all.map(|suffix| format!("*{suffix}").into()).collect()
+        };
+        let mut patterns = [below(self), below(other), vec!["*".into()]].concat();
+        patterns.sort();
+        patterns.dedup();
+        patterns.retain(|name| !is_same(self.of(name), other.of(name)));
+        exact.chain(patterns).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.routes().next().is_none()
     }
 
     pub(super) fn find(&self, sni: &str, offered: Protocols<'_>) -> Match<'_> {
@@ -98,6 +133,11 @@ impl Names {
     }
 }
 
+fn is_same(one: &[Arc<Route>], two: &[Arc<Route>]) -> bool {
+    let mut pairs = one.iter().zip(two);
+    one.len() == two.len() && pairs.all(|(one, two)| Arc::ptr_eq(one, two))
+}
+
 /// Whether at least one character comes before the suffix.
 fn is_below(sni: &str, suffix: &str) -> bool {
     sni.len() > suffix.len() && sni.ends_with(suffix)
@@ -115,6 +155,10 @@ impl Chains {
                 Self::Many(all)
             }
         };
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        is_same(self.as_slice(), other.as_slice())
     }
 
     fn as_slice(&self) -> &[Arc<Route>] {
