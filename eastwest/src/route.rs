@@ -8,8 +8,8 @@ pub mod balance;
 pub mod spec;
 pub mod table;
 
-pub use spec::{EndpointSpec, Health, RouteSpec, Service, Workload};
-pub use table::{Endpoint, Failure, Name, Route, Table};
+pub use spec::{EndpointSpec, Health, Name, RouteSpec, Service, Workload};
+pub use table::{Endpoint, Failure, Route, Table};
 
 use self::table::Match;
 use crate::{

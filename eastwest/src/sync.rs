@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::{connect::ControlPlane, standing::Board};
 use crate::{
     listener::{ListenerSpec, keeper::Keeper},
-    route::RouteSpec,
+    route::{Name, RouteSpec, Table},
     worker::Shared,
 };
 
@@ -107,10 +107,16 @@ impl Publisher {
         self.changed.send_replace(());
     }
 
-    /// What the table is made of.
-    pub(crate) fn specs(&self) -> Vec<Arc<RouteSpec>> {
-        let table = self.shared.table.load();
-        table.routes().map(|route| route.shared_spec()).collect()
+    /// Gives these names other routes, all at once.
+    pub(crate) fn change(&self, names: impl IntoIterator<Item = (Name, Vec<Arc<RouteSpec>>)>) {
+        let next = self.shared.table.load().with(names);
+        self.shared.table.store(Arc::new(next));
+        self.changed.send_replace(());
+    }
+
+    /// The table now.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.shared.table.load_full()
     }
 
     pub(crate) fn config(&self) -> &crate::config::Config {

@@ -15,7 +15,7 @@
 mod authority;
 mod credential;
 mod directory;
-mod journal;
+pub mod journal;
 #[cfg(feature = "ca")]
 mod leaf;
 mod private;
@@ -28,7 +28,7 @@ mod write;
 
 pub use credential::WorkloadCredential;
 pub(crate) use directory::Snapshot;
-pub use journal::{Contents, Journal, batches};
+pub use journal::Journal;
 #[cfg(feature = "ca")]
 pub(crate) use private::directory as private_directory;
 #[cfg(feature = "ca")]

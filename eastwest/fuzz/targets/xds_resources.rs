@@ -9,7 +9,7 @@ use std::{
 };
 
 use eastwest::{
-    route::RouteSpec,
+    route::{RouteSpec, Table},
     sync::{
         decode::{
             Unfit,
@@ -18,7 +18,7 @@ use eastwest::{
             cluster::Cluster,
             listener::{Doors, Listener},
         },
-        memory::{Edge, Memory},
+        memory::{Edge, Head, Memory},
         message::Response,
         resources::Resources,
         session::{Kind, Session, Update},
@@ -35,6 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = session.everything(kind, []);
     }
     let (mut resources, mut stands) = (Resources::default(), Stands::default());
+    let mut table = Table::default();
     let mut rest = bytes;
     while let Ok(response) = Response::decode_length_delimited(&mut rest) {
         let Ok((_, update)) = session.receive(response) else {
@@ -45,10 +46,15 @@ fuzz_target!(|bytes: &[u8]| {
         let (routes, again) = (sorted(&resources), resources.apply(update));
         assert!(!again.changed, "the same again changes something");
         assert_eq!(routes, sorted(&resources));
+        table = table.with(resources.changes());
         stands.forget(&resources);
     }
     let routes = sorted(&resources);
     assert_eq!(routes, sorted(&stands.said_at_once()));
+    assert_eq!(
+        open(&table),
+        open(&Table::default().next(resources.routes()))
+    );
     serve(&routes);
     survive_a_restart(routes);
 });
@@ -128,10 +134,19 @@ fn sorted(resources: &Resources) -> Vec<Arc<RouteSpec>> {
     routes
 }
 
+/// The routes by which somebody passes; which of several closed ones is found is of no matter.
+fn open(table: &Table) -> BTreeMap<String, RouteSpec> {
+    let specs = table.routes().map(|route| route.spec().clone());
+    let open = specs.filter(|spec| !spec.closed);
+    open.map(|spec| (format!("{:?} {:?}", spec.name(), spec.alpn), spec))
+        .collect()
+}
+
 fn survive_a_restart(routes: Vec<Arc<RouteSpec>>) {
     let edge = Edge::of(config());
     let seen = UNIX_EPOCH + Duration::from_secs(1);
-    let memory = Memory::new(edge.clone(), seen, routes, Vec::new());
-    let bytes = memory.encode().expect("bytes");
-    assert_eq!(Memory::decode(&bytes, &edge), Ok(memory));
+    let head = Head::new(edge.clone(), seen, Vec::new());
+    let memory = Memory::new(head, routes);
+    let bytes = memory.clone().encode().expect("bytes");
+    assert_eq!(Memory::decode(&bytes, &edge), Ok((memory, 0)));
 }

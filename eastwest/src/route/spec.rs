@@ -48,6 +48,16 @@ pub struct RouteSpec {
     pub endpoints: Vec<EndpointSpec>,
 }
 
+/// A server name that clients of a listener ask for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Name {
+    /// The listener's.
+    pub listener: Arc<str>,
+    /// As in a [`RouteSpec`].
+    pub sni: Arc<str>,
+}
+
 /// A service's names, as Istio's metrics carry them. Empty parts are unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -125,6 +135,15 @@ impl RouteSpec {
             max_connections: None,
             by_source: false,
             endpoints: Vec::new(),
+        }
+    }
+
+    /// By what clients find it, together with its protocols.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        Name {
+            listener: Arc::clone(&self.listener),
+            sni: Arc::clone(&self.sni),
         }
     }
 }

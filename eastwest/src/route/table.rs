@@ -16,13 +16,11 @@ use std::{
     },
 };
 
-use serde::{Deserialize, Serialize};
-
 pub(crate) use self::names::Match;
 use self::names::Names;
 use super::{
     balance::{Candidate, Dice, Levels},
-    spec::{EndpointSpec, Health, RouteSpec, Service, Workload},
+    spec::{EndpointSpec, Health, Name, RouteSpec, Service, Workload},
 };
 use crate::{
     metrics::{Meter, Series},
@@ -33,16 +31,6 @@ use crate::{
 #[derive(Debug, Default, Clone)]
 pub struct Table {
     listeners: Vec<(Arc<str>, Names)>,
-}
-
-/// A name that clients of a listener ask for: both are part of what finds a route.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Name {
-    /// The listener's.
-    pub listener: Arc<str>,
-    /// As in a [`RouteSpec`].
-    pub sni: Arc<str>,
 }
 
 /// One service port and its endpoints.

@@ -1,9 +1,10 @@
 //! Keeps the last table on disk, and finds it there at a start.
 //!
-//! At each moment the file is a whole table or none.
+//! At each moment the file is a table that was, or there is none.
 
 use std::{
     io,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,19 +13,19 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use trust::store::{Found, StateFile};
+use trust::store::{Found, Journal};
 
 use super::{
     Publisher,
-    memory::{Edge, Memory},
+    memory::{Edge, Head, Memory, SEAL, changes},
     standing::Remembered,
 };
-use crate::config::State;
+use crate::{config::State, route::Table};
 
 /// Makes the kept table the routes, if there is one that is of use.
 pub(crate) fn recall(state: &State, publisher: &Publisher) {
     let edge = Edge::of(publisher.config());
-    let memory = match file(state).load(|bytes| Memory::decode(bytes, &edge)) {
+    let (memory, unused) = match journal(state).load(|bytes| Memory::decode(bytes, &edge)) {
         Found::Nothing => return,
         Found::Kept(memory) => memory,
         Found::Unusable(reason) => {
@@ -33,10 +34,14 @@ pub(crate) fn recall(state: &State, publisher: &Publisher) {
             return;
         }
     };
-    let remembered = Remembered::new(memory.seen(), SystemTime::now(), Instant::now());
+    if unused > 0 {
+        let why = "not written to the end when the last gateway here ended, or changed since";
+        tracing::warn!(bytes = unused, why, "the end of the kept table is not used");
+    }
+    let remembered = Remembered::new(memory.head.seen(), SystemTime::now(), Instant::now());
     let age = humantime::format_duration(Duration::from_secs(remembered.age.as_secs()));
     tracing::info!(routes = memory.routes.len(), %age, "routes remembered");
-    for (listener, why) in publisher.listen(&memory.listeners) {
+    for (listener, why) in publisher.listen(&memory.head.listeners) {
         tracing::warn!(listener, why, "a remembered listener is not open");
     }
     publisher.publish(memory.routes);
@@ -49,6 +54,11 @@ pub(crate) fn recall(state: &State, publisher: &Publisher) {
 /// is written then, too.
 pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &CancellationToken) {
     let mut changed = publisher.changed.subscribe();
+    let mut keeper = Keeper {
+        state,
+        publisher,
+        kept: None,
+    };
     loop {
         // Without a change too: the age in it shall be that of the end.
         let next = timeout(REFRESH, changed.changed());
@@ -58,7 +68,7 @@ pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &Cancella
             cancel.run_until_cancelled(sleep(together)).await;
             changed.mark_unchanged();
         }
-        if !note(write(state, publisher).await, state, publisher) {
+        if !keeper.keep().await {
             // To be tried again.
             changed.mark_changed();
         }
@@ -70,54 +80,95 @@ pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &Cancella
             .await
             .is_none()
         {
-            note(write(state, publisher).await, state, publisher);
+            keeper.keep().await;
             return;
         }
     }
 }
 
-/// Tells how a write went; says whether well.
-fn note(written: io::Result<bool>, state: &State, publisher: &Publisher) -> bool {
-    let mut standing = publisher.board.lock();
-    let error = match written {
-        Ok(false) => return true,
-        Ok(true) => {
-            (standing.kept, standing.unkept) = (Some(Instant::now()), None);
-            return true;
+/// Writes one table after the other.
+struct Keeper<'k> {
+    state: &'k State,
+    publisher: &'k Publisher,
+    /// None before the first is written.
+    kept: Option<Kept>,
+}
+
+/// What is on disk.
+struct Kept {
+    journal: Journal,
+    /// None while that is not known.
+    table: Option<Arc<Table>>,
+}
+
+impl Keeper<'_> {
+    /// Writes the table, if there is one, and tells how that went; says whether well.
+    async fn keep(&mut self) -> bool {
+        let written = self.write().await;
+        let mut standing = self.publisher.board.lock();
+        let error = match written {
+            Ok(false) => return true,
+            Ok(true) => {
+                (standing.kept, standing.unkept) = (Some(Instant::now()), None);
+                return true;
+            }
+            Err(error) => error,
+        };
+        let path = journal(self.state).path();
+        let reason = format!("{} cannot be written: {error}", path.display());
+        if standing.unkept.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "the table is not kept");
         }
-        Err(error) => error,
-    };
-    let path = file(state).path();
-    let reason = format!("{} cannot be written: {error}", path.display());
-    if standing.unkept.as_ref() != Some(&reason) {
-        tracing::warn!(reason, "the table is not kept");
+        standing.unkept = Some(reason);
+        false
     }
-    standing.unkept = Some(reason);
-    false
+
+    /// Says whether there was a table to write.
+    async fn write(&mut self) -> io::Result<bool> {
+        let (complete, seen) = {
+            let standing = self.publisher.board.lock();
+            let now = (SystemTime::now(), Instant::now());
+            (standing.complete, standing.seen(now.0, now.1))
+        };
+        let Some(seen) = seen.filter(|_| complete) else {
+            return Ok(false);
+        };
+        let edge = Edge::of(self.publisher.config());
+        let head = Head::new(edge, seen, self.publisher.listeners());
+        let table = self.publisher.table();
+        let mut kept = self.kept.take().unwrap_or_else(|| Kept {
+            journal: journal(self.state),
+            table: None,
+        });
+        let writing = task::spawn_blocking(move || (kept.write(head, table), kept));
+        let (written, kept) = writing.await.map_err(io::Error::other)?;
+        self.kept = Some(kept);
+        written.map(|()| true)
+    }
 }
 
-/// Says whether there was a table to write.
-async fn write(state: &State, publisher: &Publisher) -> io::Result<bool> {
-    let (complete, seen) = {
-        let standing = publisher.board.lock();
-        let now = (SystemTime::now(), Instant::now());
-        (standing.complete, standing.seen(now.0, now.1))
-    };
-    let Some(seen) = seen.filter(|_| complete) else {
-        return Ok(false);
-    };
-    let (specs, listeners) = (publisher.specs(), publisher.listeners());
-    let edge = Edge::of(publisher.config());
-    let file = file(state);
-    let writing = task::spawn_blocking(move || {
-        let bytes = Memory::new(edge, seen, specs, listeners).encode()?;
-        file.replace(&bytes)
-    });
-    writing.await.map_err(io::Error::other)?.map(|()| true)
+impl Kept {
+    /// Adds what changed, or writes all where that is not possible.
+    fn write(&mut self, head: Head, table: Arc<Table>) -> io::Result<()> {
+        let added = match self.table.take() {
+            Some(before) => {
+                let lines = changes(head.clone(), &table, &before);
+                self.journal.append(lines)?
+            }
+            None => false,
+        };
+        if !added {
+            let routes = table.routes().map(|route| route.shared_spec());
+            let memory = Memory::new(head, routes.collect());
+            self.journal.replace(memory.into_lines())?;
+        }
+        self.table = Some(table);
+        Ok(())
+    }
 }
 
-fn file(state: &State) -> StateFile {
-    StateFile::new(&state.directory, "table")
+fn journal(state: &State) -> Journal {
+    Journal::new(&state.directory, "table", SEAL)
 }
 
 /// A service comes in parts, as a listener and then as endpoints: both are written once.

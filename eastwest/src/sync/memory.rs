@@ -1,21 +1,37 @@
-//! The routes of the last table, as bytes that outlive the process. Pure.
+//! The routes of the last table, as lines that outlive the process. Pure.
 //!
-//! JSON below a [`Seal`], so that an operator can read it in an outage.
+//! JSON in a [journal], so that an operator can read it in an outage, and a change costs what
+//! changed. Each batch of lines begins with a head, whose facts hold for all from there on.
 
 use std::{
+    collections::BTreeMap,
+    io,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
-use trust::store::{Broken, Seal};
+use trust::store::{Broken, Seal, journal};
 
-use crate::{config::Config, listener::ListenerSpec, route::RouteSpec};
+use crate::{
+    config::Config,
+    listener::ListenerSpec,
+    route::{Name, RouteSpec, Table},
+};
 
 /// What is kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// What holds for all of it.
+    pub head: Head,
+    /// The routes, sorted by listener and name.
+    pub routes: Vec<Arc<RouteSpec>>,
+}
+
+/// What holds for a whole memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Memory {
+pub struct Head {
     /// Whose routes they are.
     pub edge: Edge,
     /// When the source of routes was in touch for the last time, in milliseconds since
@@ -23,8 +39,16 @@ pub struct Memory {
     seen: u64,
     /// Where the source said to listen.
     pub listeners: Vec<ListenerSpec>,
-    /// The routes, sorted by listener and name.
-    pub routes: Vec<Arc<RouteSpec>>,
+}
+
+/// What a line says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+enum Line {
+    Head(Head),
+    /// The name has none of the routes that it had.
+    Without(Name),
+    Route(Arc<RouteSpec>),
 }
 
 /// The place that routes are for: those of another one are of no use here.
@@ -60,23 +84,15 @@ impl Edge {
     }
 }
 
-impl Memory {
-    /// The memory of these routes.
+impl Head {
+    /// The head of what is kept for a gateway at `edge`.
     #[must_use]
-    pub fn new(
-        edge: Edge,
-        seen: SystemTime,
-        mut routes: Vec<Arc<RouteSpec>>,
-        listeners: Vec<ListenerSpec>,
-    ) -> Self {
-        routes.sort_by(|a, b| (&a.listener, &a.sni).cmp(&(&b.listener, &b.sni)));
+    pub fn new(edge: Edge, seen: SystemTime, listeners: Vec<ListenerSpec>) -> Self {
         let seen = seen.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seen = u64::try_from(seen.as_millis()).unwrap_or(u64::MAX);
         Self {
             edge,
-            seen,
+            seen: u64::try_from(seen.as_millis()).unwrap_or(u64::MAX),
             listeners,
-            routes,
         }
     }
 
@@ -85,34 +101,81 @@ impl Memory {
     pub fn seen(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.seen)
     }
+}
 
-    /// As bytes.
+impl Memory {
+    /// The memory of these routes.
+    #[must_use]
+    pub fn new(head: Head, mut routes: Vec<Arc<RouteSpec>>) -> Self {
+        routes.sort_by(|a, b| (&a.listener, &a.sni).cmp(&(&b.listener, &b.sni)));
+        Self { head, routes }
+    }
+
+    /// The lines of a journal that has nothing else.
+    pub(crate) fn into_lines(self) -> impl Iterator<Item = io::Result<Vec<u8>>> {
+        let routes = self.routes.into_iter().map(Line::Route);
+        [Line::Head(self.head)].into_iter().chain(routes).map(bytes)
+    }
+
+    /// As the bytes of a file.
     ///
     /// # Errors
     /// Never for what [`Memory::new`] makes.
-    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        Ok(SEAL.close(&serde_json::to_vec(self)?))
+    pub fn encode(self) -> io::Result<Vec<u8>> {
+        journal::encode(SEAL, [self.into_lines()])
     }
 
-    /// From bytes, made at the same `edge`.
+    /// From the bytes of a file, made at the same `edge`, with the number of bytes at its end
+    /// that are of no use.
     ///
     /// # Errors
     /// Why they are none.
-    pub fn decode(bytes: &[u8], edge: &Edge) -> Result<Self, Flaw> {
-        let body = SEAL.open(bytes)?;
-        let memory: Self =
-            serde_json::from_slice(body).map_err(|error| Flaw::Content(error.to_string()))?;
-        match memory.edge == *edge {
-            true => Ok(memory),
-            false => Err(Flaw::Edge),
+    pub fn decode(bytes: &[u8], edge: &Edge) -> Result<(Self, usize), Flaw> {
+        let contents = journal::decode(SEAL, bytes)?;
+        let content = |flaw: &str| Flaw::Content(flaw.to_owned());
+        let mut now = None;
+        let mut routes: BTreeMap<Name, Vec<Arc<RouteSpec>>> = BTreeMap::new();
+        for line in contents.batches.iter().flatten() {
+            let line = serde_json::from_slice(line).map_err(|e| content(&e.to_string()))?;
+            match line {
+                Line::Head(head) if head.edge != *edge => return Err(Flaw::Edge),
+                Line::Head(head) => now = Some(head),
+                Line::Without(name) => _ = routes.remove(&name),
+                Line::Route(route) => routes.entry(route.name()).or_default().push(route),
+            }
         }
+        let memory = Self {
+            head: now.ok_or_else(|| content("no head"))?,
+            routes: routes.into_values().flatten().collect(),
+        };
+        Ok((memory, contents.unused))
     }
+}
+
+/// The lines that make a memory of one table one of the next.
+pub(crate) fn changes(
+    head: Head,
+    table: &Table,
+    before: &Table,
+) -> impl Iterator<Item = io::Result<Vec<u8>>> {
+    let differing = table.differing(before).into_iter();
+    let lines = differing.flat_map(|name| {
+        let routes = table.named(&name).iter().map(|route| route.shared_spec());
+        let routes: Vec<Line> = routes.map(Line::Route).collect();
+        [Line::Without(name)].into_iter().chain(routes)
+    });
+    [Line::Head(head)].into_iter().chain(lines).map(bytes)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it ends here")]
+fn bytes(line: Line) -> io::Result<Vec<u8>> {
+    Ok(serde_json::to_vec(&line)?)
 }
 
 /// Another form of anything below it needs another version; a test compares with a text.
 pub(crate) const SEAL: Seal = Seal {
     of: "isthmus eastwest table",
-    version: "2",
+    version: "3",
 };
 
 #[cfg(test)]
@@ -127,6 +190,18 @@ mod tests {
         }
     }
 
+    fn head() -> Head {
+        let listener = ListenerSpec {
+            name: "0.0.0.0_15012".into(),
+            address: "0.0.0.0:15012".parse().unwrap(),
+        };
+        Head::new(
+            edge(),
+            UNIX_EPOCH + Duration::from_millis(5),
+            vec![listener],
+        )
+    }
+
     fn memory() -> Memory {
         let text = "routes:
 - { sni: b, alpn: [istio], connectTimeout: 2s, service: { host: b.x, name: b, namespace: x },
@@ -136,20 +211,49 @@ mod tests {
 - { sni: a, alpn: [istio] }
 - { listener: 0.0.0.0_15012, sni: '*', alpn: null, closed: true, idleTimeout: 1m, maxDuration: 1h,
     maxConnections: 100, bySource: true }";
-        let seen = UNIX_EPOCH + Duration::from_millis(5);
-        let listener = ListenerSpec {
-            name: "0.0.0.0_15012".into(),
-            address: "0.0.0.0:15012".parse().unwrap(),
-        };
-        Memory::new(edge(), seen, parse(text).unwrap(), vec![listener])
+        Memory::new(head(), parse(text).unwrap())
     }
 
     #[test]
     fn what_is_read_is_what_was_written_in_a_form_of_its_version() {
         let bytes = memory().encode().unwrap();
-        assert_eq!(Memory::decode(&bytes, &edge()), Ok(memory()));
+        assert_eq!(Memory::decode(&bytes, &edge()), Ok((memory(), 0)));
         let text = String::from_utf8(bytes).unwrap();
-        assert_eq!(text, include_str!("memory/version_2"));
+        assert_eq!(text, include_str!("memory/version_3"));
+    }
+
+    #[test]
+    fn what_was_written_and_then_changed_is_what_was_written_last() {
+        let first = Table::default().next(memory().routes);
+        let (a, b) = (
+            first.named(&memory().routes[1].name())[0].shared_spec(),
+            memory().routes[2].name(),
+        );
+        let changed = RouteSpec {
+            max_connections: Some(7),
+            ..RouteSpec::clone(&a)
+        };
+        let any = RouteSpec {
+            alpn: None,
+            ..RouteSpec::clone(&a)
+        };
+        let (changed, any) = (Arc::new(changed), Arc::new(any));
+        let second = first.with([
+            (a.name(), vec![Arc::clone(&changed), Arc::clone(&any)]),
+            (b, Vec::new()),
+        ]);
+        let later = Head::new(edge(), UNIX_EPOCH + Duration::from_secs(1), Vec::new());
+        let whole: Vec<_> = memory().into_lines().collect();
+        let change: Vec<_> = changes(later.clone(), &second, &first).collect();
+        assert_eq!(change.len(), 5, "a head, two names and two routes");
+        let bytes = journal::encode(SEAL, [whole, change]).unwrap();
+        let routes = vec![Arc::clone(&memory().routes[0]), changed, any];
+        let expected = Memory::new(later, routes);
+        assert_eq!(Memory::decode(&bytes, &edge()), Ok((expected, 0)));
+        // A change of which the last byte is missing is none.
+        let (read, unused) = Memory::decode(&bytes[..bytes.len() - 1], &edge()).unwrap();
+        assert_eq!(read, memory());
+        assert!(unused > 0);
     }
 
     #[test]
@@ -163,8 +267,11 @@ mod tests {
         bytes.pop();
         let read = Memory::decode(&bytes, &edge());
         assert_eq!(read, Err(Flaw::Broken(Broken::Checksum)));
-        let other = SEAL.close(b"{}");
-        let read = Memory::decode(&other, &edge());
-        assert!(matches!(read, Err(Flaw::Content(_))), "{read:?}");
+        for lines in [vec![], vec![b"{}".to_vec()]] {
+            let lines = lines.into_iter().map(Ok);
+            let other = journal::encode(SEAL, [lines]).unwrap();
+            let read = Memory::decode(&other, &edge());
+            assert!(matches!(read, Err(Flaw::Content(_))), "{read:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod remembered;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    mem,
     sync::Arc,
 };
 
@@ -25,7 +26,10 @@ use super::{
     decode::{assignment::Assignment, cluster::Cluster},
     session::{Kind, Update},
 };
-use crate::{listener::ListenerSpec, route::RouteSpec};
+use crate::{
+    listener::ListenerSpec,
+    route::{Name, RouteSpec},
+};
 
 /// What is known of a control plane's resources.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Resources {
     doubt: bool,
     /// Every listener that a route may name.
     listeners: BTreeMap<Arc<str>, ListenerSpec>,
+    /// Names whose routes may be others than when they were asked for.
+    changed: HashSet<Name>,
 }
 
 /// The number of a stream.
@@ -78,6 +84,7 @@ impl Default for Resources {
             remembered: Remembered::default(),
             doubt: false,
             listeners: BTreeMap::new(),
+            changed: HashSet::new(),
         }
     }
 }
@@ -209,6 +216,23 @@ impl Resources {
         told.chain(self.remembered.routes()).cloned()
     }
 
+    /// The names whose routes may be others than the last time, each with all its routes.
+    pub fn changes(&mut self) -> Vec<(Name, Vec<Arc<RouteSpec>>)> {
+        let names = mem::take(&mut self.changed).into_iter();
+        names
+            .map(|name| (name.clone(), self.named(&name)))
+            .collect()
+    }
+
+    fn named(&self, name: &Name) -> Vec<Arc<RouteSpec>> {
+        if let Some(routes) = self.remembered.named(name) {
+            return routes.to_vec();
+        }
+        let ids = self.chains.named(name).iter();
+        let routes = ids.filter_map(|id| self.routes.get(id)).flatten();
+        routes.filter(|r| r.sni == name.sni).cloned().collect()
+    }
+
     /// The names that are known of a kind.
     #[must_use]
     pub fn names(&self, kind: Kind) -> Vec<String> {
@@ -271,14 +295,20 @@ impl Resources {
                     (true, true) => Said::There,
                     (true, false) => Said::Empty,
                 };
-                told.insert((&route.listener, &route.sni), said);
+                let of_name = told.entry((&route.listener, &route.sni));
+                of_name
+                    .and_modify(|all| *all = all.and(said))
+                    .or_insert(said);
             }
         }
-        let said = |route: &RouteSpec| {
-            let said = told.get(&(&*route.listener, &*route.sni));
+        let said = |name: &Name| {
+            let said = told.get(&(&*name.listener, &*name.sni));
             said.copied().unwrap_or(Said::Empty)
         };
-        self.remembered.outgrow(self.doubt, said)
+        let outgrown = self.remembered.outgrow(self.doubt, said);
+        let any = !outgrown.is_empty();
+        self.changed.extend(outgrown);
+        any
     }
 
     /// Whether this stream has said what a chain leads to.
@@ -311,6 +341,8 @@ impl Resources {
                 continue;
             }
             changed = true;
+            let before = now.iter().map(AsRef::as_ref);
+            self.changed.extend(before.chain(&next).map(RouteSpec::name));
             match next.is_empty() {
                 true => self.routes.remove(&id),
                 false => self

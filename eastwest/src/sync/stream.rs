@@ -37,11 +37,15 @@ pub(crate) async fn follow(
     cancel: &CancellationToken,
 ) {
     let mut connector = Connector::new(publisher.config(), to, cancel);
-    let (routes, listeners) = (publisher.specs(), publisher.listeners());
+    let resources = {
+        let table = publisher.table();
+        let routes = table.routes().map(|route| route.shared_spec());
+        Resources::remembering(routes, publisher.listeners())
+    };
     let mut subscriber = Subscriber {
         publisher,
         hold: to.hold(),
-        resources: Resources::remembering(routes, listeners),
+        resources,
         backoff: Backoff::new(rand::random()),
     };
     loop {
@@ -131,7 +135,7 @@ impl Subscriber<'_> {
                 "the control plane has none of these any more"
             );
             self.publisher.listen(&self.resources.listeners());
-            self.publisher.publish(self.resources.routes());
+            self.publisher.change(self.resources.changes());
         }
         self.tell_memory();
     }
@@ -152,7 +156,7 @@ impl Subscriber<'_> {
             applied.refused.extend(self.publisher.listen(&listeners));
         }
         if applied.changed {
-            self.publisher.publish(self.resources.routes());
+            self.publisher.change(self.resources.changes());
         }
         let answer = match applied.refused.as_slice() {
             [] => answer.ack(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use eastwest::{
-    route::Health,
+    route::{Health, RouteSpec, Table},
     sync::{
         message::Response,
         resources::Resources,
@@ -16,6 +16,8 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 pub(crate) struct Follower {
     session: Session,
     pub(crate) resources: Resources,
+    /// What its connections would be routed by.
+    table: Table,
     /// Assignments subscribed.
     pub(crate) asked: BTreeSet<String>,
 }
@@ -28,6 +30,7 @@ impl Follower {
         let mut follower = Self {
             session: Session::new(Node::default()),
             resources: Resources::default(),
+            table: Table::default(),
             asked: BTreeSet::new(),
         };
         follower.begin();
@@ -65,6 +68,7 @@ impl Follower {
         }
         let applied = self.resources.apply(update);
         assert_eq!(applied.refused, []);
+        self.publish();
         for request in self.session.assignments(self.resources.wanted()) {
             self.asked.extend(request.resource_names_subscribe);
             let gone = request.resource_names_unsubscribe;
@@ -72,8 +76,20 @@ impl Follower {
         }
     }
 
+    /// Changes the table by what changed: it must be the one that all routes would make.
+    fn publish(&mut self) {
+        self.table = self.table.with(self.resources.changes());
+        let whole = Table::default().next(self.resources.routes());
+        let all = |table: &Table| -> BTreeMap<String, RouteSpec> {
+            let specs = table.routes().map(|route| route.spec().clone());
+            let key = |spec: &RouteSpec| format!("{:?} {:?}", spec.name(), spec.alpn);
+            specs.map(|spec| (key(&spec), spec)).collect()
+        };
+        assert_eq!(all(&self.table), all(&whole));
+    }
+
     pub(crate) fn picture(&self) -> Picture {
-        let route = |route: std::sync::Arc<eastwest::route::RouteSpec>| {
+        let route = |route: std::sync::Arc<RouteSpec>| {
             let endpoints = route.endpoints.iter().map(|e| {
                 let health = match e.health {
                     Health::Healthy => "",

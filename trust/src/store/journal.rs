@@ -84,7 +84,8 @@ impl Journal {
         let mut digest = Sha256::new();
         let file = self.place.replace_by(|file| {
             let mut out = BufWriter::new(file);
-            write_whole(&mut out, self.seal, &mut digest, lines)?;
+            write_head(&mut out, self.seal, &mut digest)?;
+            write_batch(&mut out, &mut digest, lines)?;
             out.flush()
         })?;
         let length = file.metadata()?.len();
@@ -134,16 +135,10 @@ impl Open {
     }
 }
 
-fn write_whole(
-    out: &mut impl Write,
-    seal: Seal,
-    digest: &mut Sha256,
-    lines: impl IntoIterator<Item = io::Result<Vec<u8>>>,
-) -> io::Result<()> {
+fn write_head(out: &mut impl Write, seal: Seal, digest: &mut Sha256) -> io::Result<()> {
     let head = format!("{} {}\n", seal.of, seal.version);
     digest.update(&head);
-    out.write_all(head.as_bytes())?;
-    write_batch(out, digest, lines)
+    out.write_all(head.as_bytes())
 }
 
 fn write_batch(
@@ -166,11 +161,27 @@ fn write_batch(
     out.write_all(end.as_bytes())
 }
 
+/// The bytes of a file that has these batches.
+///
+/// # Errors
+/// Those of the lines.
+pub fn encode<L>(seal: Seal, batches: impl IntoIterator<Item = L>) -> io::Result<Vec<u8>>
+where
+    L: IntoIterator<Item = io::Result<Vec<u8>>>,
+{
+    let (mut bytes, mut digest) = (Vec::new(), Sha256::new());
+    write_head(&mut bytes, seal, &mut digest)?;
+    for batch in batches {
+        write_batch(&mut bytes, &mut digest, batch)?;
+    }
+    Ok(bytes)
+}
+
 /// The batches that a file has.
 ///
 /// # Errors
 /// Why it has none.
-pub fn batches(seal: Seal, bytes: &[u8]) -> Result<Contents<'_>, Broken> {
+pub fn decode(seal: Seal, bytes: &[u8]) -> Result<Contents<'_>, Broken> {
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let head = lines.next().unwrap_or_default();
     seal.check(head)?;
@@ -217,31 +228,33 @@ mod tests {
 
     /// All lines, a batch in each text.
     fn said(bytes: &[u8]) -> Result<(Vec<String>, usize), Broken> {
-        let contents = batches(SEAL, bytes)?;
+        let contents = decode(SEAL, bytes)?;
         let text = |batch: &Vec<&[u8]>| String::from_utf8(batch.join(&b' ')).unwrap();
         let all = contents.batches.iter().map(text).collect();
         Ok((all, contents.unused))
     }
 
-    /// A journal of three batches in this directory.
-    fn three(directory: &Path) -> Journal {
+    /// A journal of two batches in this directory.
+    fn two(directory: &Path) -> Journal {
         let mut journal = Journal::new(directory, "state", SEAL);
-        let all = ["a whole", "state that is long enough", "for two changes"];
+        let all = ["a whole", "state that is long enough", "for one change"];
         journal.replace(lines(&all)).unwrap();
         assert!(journal.append(lines(&["one"])).unwrap());
+        let encoded = encode(SEAL, [lines(&all), lines(&["one"])]).unwrap();
+        assert_eq!(fs::read(journal.path()).unwrap(), encoded);
         journal
     }
 
     #[test]
     fn what_is_read_is_what_was_written_batch_by_batch() {
         let root = tempfile::tempdir().unwrap();
-        let mut journal = three(root.path());
+        let mut journal = two(root.path());
         assert!(
             !journal.append(lines(&["two", "lines"])).unwrap(),
             "too long"
         );
         let bytes = fs::read(journal.path()).unwrap();
-        let whole = "a whole state that is long enough for two changes";
+        let whole = "a whole state that is long enough for one change";
         assert_eq!(
             said(&bytes),
             Ok((vec![whole.to_owned(), "one".to_owned()], 0))
@@ -261,7 +274,7 @@ mod tests {
     #[test]
     fn whatever_is_cut_or_changed_what_counts_is_a_state_that_was() {
         let root = tempfile::tempdir().unwrap();
-        let journal = three(root.path());
+        let journal = two(root.path());
         let bytes = fs::read(journal.path()).unwrap();
         let (all, _) = said(&bytes).unwrap();
         let whole = journal.open.unwrap().whole as usize;
@@ -311,7 +324,7 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_told_apart_is_no_line() {
         let root = tempfile::tempdir().unwrap();
-        let mut journal = three(root.path());
+        let mut journal = two(root.path());
         let before = fs::read(journal.path()).unwrap();
         for line in ["one\ntwo", "sha256 of something"] {
             assert!(journal.replace(lines(&[line])).is_err());

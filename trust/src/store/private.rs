@@ -19,6 +19,7 @@ pub(crate) fn directory(dir: &Path) -> io::Result<()> {
 }
 
 /// Makes a file of mode 0600 that is not there yet, with its content on the disk.
+#[cfg(feature = "ca")]
 pub(super) fn file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = new_file(path)?;
     file.write_all(content)?;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     listener::ListenerSpec,
+    route::Name,
     sync::{
         decode::{
             Unfit,
@@ -342,6 +343,13 @@ impl Chains {
 
     pub(super) fn entry(&self, id: Id) -> Option<&Entry> {
         self.entries.get(&id)
+    }
+
+    /// The chains of a name.
+    pub(super) fn named(&self, name: &Name) -> &[Id] {
+        let of_listener = self.names.get(&name.listener);
+        let ids = of_listener.and_then(|names| names.get(&name.sni));
+        ids.map_or(&[], Vec::as_slice)
     }
 
     /// The chains that lead to a cluster.

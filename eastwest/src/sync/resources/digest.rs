@@ -1,32 +1,34 @@
 //! What bytes are compared by when they were seen before: a number that depends on all of
 //! them and on a secret of this process, so that nobody can make two that are taken for one.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, Hasher},
-};
+use rand::Rng as _;
+use siphasher::sip128::SipHasher13;
 
-/// 128 bits, and the length.
+/// 128 bits of SipHash, and the length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Digest {
-    halves: [u64; 2],
+    hash: u128,
     length: usize,
 }
 
 /// Makes digests that compare with one another.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Digester([RandomState; 2]);
+#[derive(Debug, Clone)]
+pub(super) struct Digester {
+    key: [u8; 16],
+}
+
+impl Default for Digester {
+    fn default() -> Self {
+        Self {
+            key: rand::rng().random(),
+        }
+    }
+}
 
 impl Digester {
     pub(super) fn digest(&self, bytes: &[u8]) -> Digest {
-        let half = |state: &RandomState| {
-            let mut hasher = state.build_hasher();
-            hasher.write(bytes);
-            hasher.finish()
-        };
-        let Self([one, two]) = self;
         Digest {
-            halves: [half(one), half(two)],
+            hash: SipHasher13::new_with_key(&self.key).hash(bytes).as_u128(),
             length: bytes.len(),
         }
     }

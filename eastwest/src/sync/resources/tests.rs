@@ -1,3 +1,5 @@
+mod changes;
+
 use envoy_types::{
     pb::{
         envoy::{
