@@ -5,9 +5,10 @@
 //! never waits for it. The last table stays when the source is lost, and over a restart
 //! when it is kept on disk ([`memory`]). What a source says
 //! is understood in pure files ([`session`], [`decode`], [`resources`],
-//! [`static_routes`]); `stream`, `connect` and `file` do what those decide.
+//! [`static_routes`]); `stream`, `call`, `connect` and `file` do what those decide.
 
 pub mod backoff;
+pub(crate) mod call;
 pub(crate) mod connect;
 pub mod decode;
 pub(crate) mod file;

@@ -13,7 +13,7 @@ use std::{
 
 /// The endpoints of a route that may be used, by priority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Levels(Vec<Level>);
+pub struct Levels(Box<[Level]>);
 
 /// The endpoints of one priority.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ struct Level {
     /// Percent of all connections that this level can take; above 100 with room to spare.
     available: u32,
     /// Who is drawn, each with the sum of the weights up to and including its own.
-    ends: Vec<(usize, u64)>,
+    ends: Box<[(usize, u64)]>,
 }
 
 /// What the choice knows about one endpoint.
@@ -68,7 +68,7 @@ impl Levels {
     ) -> Option<usize> {
         let first = self.level(dice)?;
         std::iter::once(first)
-            .chain(&self.0)
+            .chain(&self.0[..])
             .find_map(|level| level.pick(tried, &load, dice))
     }
 
@@ -99,7 +99,7 @@ impl Levels {
 
     /// Draws a level: each takes what it can of what those before it left over.
     fn level(&self, dice: &mut Dice) -> Option<&Level> {
-        if let [only] = self.0.as_slice() {
+        if let [only] = &*self.0 {
             return Some(only);
         }
         let can_take: u32 = self.0.iter().map(|level| level.available).sum();
@@ -129,7 +129,7 @@ impl Level {
         let available = usable.saturating_mul(OVERPROVISIONED).checked_div(all);
         Self {
             available: available.unwrap_or(0).max(1),
-            ends,
+            ends: ends.into(),
         }
     }
 

@@ -26,7 +26,7 @@ pub struct RouteSpec {
     pub closed: bool,
     /// The service, for metrics and logs.
     #[serde(default)]
-    pub service: Service,
+    pub service: Arc<Service>,
     /// A limit for dialling beside `dial.timeout`; the lower one counts.
     #[serde(default)]
     pub connect_timeout: Option<Span>,
@@ -128,7 +128,7 @@ impl RouteSpec {
             sni,
             alpn: mesh_alpn(),
             closed: false,
-            service: Service::default(),
+            service: Arc::default(),
             connect_timeout: None,
             idle_timeout: None,
             max_duration: None,

@@ -38,7 +38,7 @@ pub struct Resources {
     clusters: Collection<Cluster>,
     chains: Chains,
     assignments: Collection<Assignment>,
-    routes: HashMap<Id, Vec<Arc<RouteSpec>>>,
+    routes: HashMap<Id, Box<[Arc<RouteSpec>]>>,
     /// What of a chain has no effect.
     remarks: HashMap<Id, Vec<Remark>>,
     /// Assignments of the clusters that a chain leads to.
@@ -142,7 +142,7 @@ impl Resources {
         let stream = self.stream;
         let (ids, refused, moved) = match update.kind {
             Kind::Cluster => {
-                let touched = self.clusters.apply(update, stream, is_plain);
+                let touched = self.clusters.apply(update, stream, is_plain, |_| None);
                 let mut ids = self.chains.follow(&touched.names, &self.clusters);
                 let users = touched.names.iter().map(|name| self.chains.users(name));
                 ids.extend(users.flatten());
@@ -155,7 +155,8 @@ impl Resources {
                 update
                     .resources
                     .retain(|(name, _)| wanted.contains(&**name));
-                let touched = self.assignments.apply(update, stream, |_| false);
+                let known = |name: &str| wanted.get(name).map(Arc::clone);
+                let touched = self.assignments.apply(update, stream, |_| false, known);
                 (self.leading_to(&touched.names), touched.refused, false)
             }
             Kind::Listener => {
@@ -190,9 +191,9 @@ impl Resources {
     fn want(&mut self) -> bool {
         let used = self.chains.used();
         let used = used.filter_map(|name| Some((name, self.clusters.good(name)?)));
-        let wanted = used.map(|(name, cluster)| match *cluster.assignment == **name {
-            true => Arc::clone(name),
-            false => cluster.assignment.as_str().into(),
+        let wanted = used.map(|(name, cluster)| match &cluster.alias {
+            None => Arc::clone(name),
+            Some(alias) => Arc::from(&**alias),
         });
         let wanted: HashSet<Arc<str>> = wanted.collect();
         let others = wanted != self.wanted;
@@ -317,9 +318,10 @@ impl Resources {
         let mut targets = targets.into_iter().flatten();
         targets.all(|target| match self.clusters.good(&target.cluster) {
             None => true,
-            Some(cluster) => self
-                .assignments
-                .is_told_on(&cluster.assignment, self.stream),
+            Some(cluster) => {
+                let name = cluster.assignment(&target.cluster);
+                self.assignments.is_told_on(name, self.stream)
+            }
         })
     }
 
@@ -336,13 +338,14 @@ impl Resources {
             };
             let next = entry.map(|entry| compose::routes(entry, clusters, assignments));
             let next = next.unwrap_or_default();
-            let now = self.routes.get(&id).map_or(&[][..], Vec::as_slice);
+            let now = self.routes.get(&id).map_or(&[][..], AsRef::as_ref);
             if now.iter().map(AsRef::as_ref).eq(&next) {
                 continue;
             }
             changed = true;
             let before = now.iter().map(AsRef::as_ref);
-            self.changed.extend(before.chain(&next).map(RouteSpec::name));
+            self.changed
+                .extend(before.chain(&next).map(RouteSpec::name));
             match next.is_empty() {
                 true => self.routes.remove(&id),
                 false => self
@@ -358,7 +361,7 @@ impl Resources {
     fn leading_to(&self, assignments: &[Arc<str>]) -> Vec<Id> {
         let same = |name: &Arc<str>| {
             let cluster = self.clusters.good(name);
-            cluster.is_some_and(|cluster| *cluster.assignment == **name)
+            cluster.is_some_and(|cluster| cluster.alias.is_none())
         };
         let users = |name: &Arc<str>| self.chains.users(name).to_vec();
         if assignments.iter().all(same) {
@@ -367,7 +370,7 @@ impl Resources {
         let named: BTreeSet<&str> = assignments.iter().map(AsRef::as_ref).collect();
         let used = self.chains.used().filter(|name| {
             let cluster = self.clusters.good(name);
-            cluster.is_some_and(|cluster| named.contains(&*cluster.assignment))
+            cluster.is_some_and(|cluster| named.contains(cluster.assignment(name)))
         });
         used.flat_map(users).collect()
     }

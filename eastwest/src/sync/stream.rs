@@ -14,14 +14,12 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Extensions, Request, Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery,
-};
-use tonic_prost::ProstCodec;
+use tonic::Status;
 
 use super::{
     Publisher,
     backoff::Backoff,
+    call::call,
     connect::{Connection, Connector, ControlPlane},
     message::Response,
     node::node,
@@ -230,23 +228,6 @@ impl Asked {
         }
     }
 }
-
-/// Opens a delta stream whose responses are read by their skeleton only ([`Response`]).
-async fn call(
-    connection: Connection,
-    requests: UnboundedReceiverStream<DeltaDiscoveryRequest>,
-) -> Result<Streaming<Response>, Status> {
-    let mut grpc = Grpc::new(connection.channel).max_decoding_message_size(usize::MAX);
-    let unready = |error: tonic::transport::Error| Status::unavailable(error.to_string());
-    grpc.ready().await.map_err(unready)?;
-    let request = Request::from_parts(connection.metadata, Extensions::new(), requests);
-    let codec = ProstCodec::default();
-    let answered = grpc.streaming(request, PathAndQuery::from_static(METHOD), codec);
-    Ok(answered.await?.into_inner())
-}
-
-const METHOD: &str =
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 fn list(refused: &[(String, String)]) -> String {
     let each = refused.iter().map(|(name, why)| format!("{name}: {why}"));

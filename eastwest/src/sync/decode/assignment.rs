@@ -60,6 +60,7 @@ impl Assignment {
                 }
             }
         }
+        decoded.endpoints.shrink_to_fit();
         Ok(decoded)
     }
 }

@@ -1,5 +1,7 @@
 //! A cluster: one service port and how its endpoints are reached.
 
+use std::sync::Arc;
+
 use envoy_types::pb::{
     envoy::{
         config::{
@@ -24,10 +26,10 @@ use crate::{config::Span, route::Service};
 /// What of a cluster decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// The name under which its assignment is asked for.
-    pub assignment: String,
+    /// The name under which its assignment is asked for, where it is not its own.
+    pub alias: Option<Box<str>>,
     /// The service.
-    pub service: Service,
+    pub service: Arc<Service>,
     /// A limit for dialling.
     pub connect_timeout: Option<Span>,
     /// What its endpoints are spoken to with.
@@ -75,17 +77,22 @@ impl Cluster {
         );
         let max_connections = max_connections(&cluster);
         let alias = cluster.eds_cluster_config.map(|eds| eds.service_name);
+        let alias = alias.filter(|alias| !alias.is_empty() && *alias != cluster.name);
         Ok(Self {
-            assignment: alias
-                .filter(|name| !name.is_empty())
-                .unwrap_or(cluster.name),
-            service: service(cluster.metadata.as_ref()),
+            alias: alias.map(String::into_boxed_str),
+            service: Arc::new(service(cluster.metadata.as_ref())),
             connect_timeout: cluster.connect_timeout.and_then(span),
             upstream,
             max_connections,
             hashes,
             by_locality,
         })
+    }
+
+    /// The name of its assignment; it is `own` where nothing else was said.
+    #[must_use]
+    pub fn assignment<'a>(&'a self, own: &'a str) -> &'a str {
+        self.alias.as_deref().unwrap_or(own)
     }
 }
 

@@ -161,13 +161,13 @@ pub(crate) fn listener() -> ListenerMessage {
 #[test]
 fn a_cluster_is_a_service_and_a_name_to_ask_for() {
     let decoded = Cluster::decode(&cluster("a").encode_to_vec()).unwrap();
-    assert_eq!(decoded.assignment, "a");
+    assert_eq!(decoded.assignment("a"), "a");
     let service = Service {
         host: "helloworld.sample.svc.cluster.local".into(),
         name: "helloworld".into(),
         namespace: "sample".into(),
     };
-    assert_eq!(decoded.service, service);
+    assert_eq!(*decoded.service, service);
     assert_eq!(decoded.connect_timeout, Some(Span::seconds(10)));
     let mut alias = cluster("a");
     alias.eds_cluster_config = Some(EdsClusterConfig {
@@ -176,8 +176,8 @@ fn a_cluster_is_a_service_and_a_name_to_ask_for() {
     });
     alias.metadata = None;
     let decoded = Cluster::decode(&alias.encode_to_vec()).unwrap();
-    assert_eq!(decoded.assignment, "b");
-    assert_eq!(decoded.service, Service::default());
+    assert_eq!(decoded.assignment("a"), "b");
+    assert_eq!(*decoded.service, Service::default());
 }
 
 #[test]

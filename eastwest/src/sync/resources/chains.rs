@@ -154,7 +154,7 @@ impl Chains {
         }
         for (digest, chain) in fresh {
             if let Vacant(place) = chains.entry(digest) {
-                let id = self.add(name, chain, touched);
+                let id = self.add(name, chain, clusters, touched);
                 place.insert(Told { id, update });
             }
         }
@@ -235,7 +235,7 @@ impl Chains {
             let understood = clusters.good(name).is_some();
             match (understood, own.get(name).copied()) {
                 (true, None) => {
-                    let id = self.add(listener, named(name, alpn), touched);
+                    let id = self.add(listener, named(name, alpn), clusters, touched);
                     own.insert(Arc::clone(name), id);
                 }
                 (false, Some(id)) => {
@@ -247,8 +247,14 @@ impl Chains {
         }
     }
 
-    fn add(&mut self, listener: &Arc<str>, mut chain: Chain, touched: &mut Touched) -> Id {
-        self.share(&mut chain);
+    fn add(
+        &mut self,
+        listener: &Arc<str>,
+        mut chain: Chain,
+        clusters: &Collection<Cluster>,
+        touched: &mut Touched,
+    ) -> Id {
+        self.share(&mut chain, clusters);
         self.last += 1;
         for target in &chain.targets {
             let users = self.users.entry(Arc::clone(&target.cluster)).or_default();
@@ -272,7 +278,12 @@ impl Chains {
     }
 
     /// Thousands of chains have the same protocols, and a name that is their cluster's.
-    fn share(&mut self, chain: &mut Chain) {
+    fn share(&mut self, chain: &mut Chain, clusters: &Collection<Cluster>) {
+        for Target { cluster, .. } in &mut chain.targets {
+            if let Some(known) = clusters.name(cluster) {
+                *cluster = Arc::clone(known);
+            }
+        }
         if let Some(alpn) = &mut chain.alpn {
             match self.protocols.iter().find(|known| *known == alpn) {
                 Some(known) => *alpn = Arc::clone(known),

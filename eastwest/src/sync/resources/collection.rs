@@ -28,10 +28,18 @@ struct Kept<T> {
     heard: Stream,
 }
 
+/// A resource as a stream says it.
+struct Said<'b> {
+    bytes: &'b [u8],
+    digest: Digest,
+    stream: Stream,
+}
+
 /// A resource's content.
 #[derive(Debug)]
 enum Value<T> {
-    Decoded(Result<T, Unfit>),
+    /// Apart, because most resources of an istiod are names only.
+    Decoded(Box<Result<T, Unfit>>),
     /// Bytes that nobody needed yet.
     Raw(Box<[u8]>),
     /// Bytes that nobody needed and that were let go: the name is all that is left.
@@ -56,12 +64,13 @@ impl<T> Collection<T> {
     }
 
     /// Takes an update in. What is `lazy` is decoded when it is needed, everything else at
-    /// once, so that it can be refused.
+    /// once, so that it can be refused. Names that are `known` are kept once.
     pub(super) fn apply(
         &mut self,
         update: Update,
         stream: Stream,
         lazy: impl Fn(&str) -> bool,
+        known: impl Fn(&str) -> Option<Arc<str>>,
     ) -> Touched {
         self.heard = Some(stream);
         let mut touched = Touched::default();
@@ -81,46 +90,48 @@ impl<T> Collection<T> {
             }
         }
         for (name, bytes) in update.resources {
-            let lazy = lazy(&name);
-            self.keep(&name, &bytes, stream, lazy, &mut touched);
+            let said = Said {
+                digest: self.digester.digest(&bytes),
+                bytes: &bytes,
+                stream,
+            };
+            if !self.is_as_it_was(&name, &said, &mut touched) {
+                let lazy = lazy(&name);
+                let name = known(&name).unwrap_or_else(|| name.into());
+                self.keep(name, &said, lazy, &mut touched);
+            }
         }
         touched
     }
 
-    fn keep(
-        &mut self,
-        name: &str,
-        bytes: &[u8],
-        stream: Stream,
-        lazy: bool,
-        touched: &mut Touched,
-    ) {
-        let digest = self.digester.digest(bytes);
-        if let Some(kept) = self.kept.get_mut(name)
-            && kept.digest == digest
-        {
-            kept.heard = stream;
-            if matches!(kept.value, Value::LetGo) {
-                kept.value = Value::Raw(bytes.into());
-                touched.names.push(name.into());
-            }
-            return;
+    fn is_as_it_was(&mut self, name: &str, said: &Said<'_>, touched: &mut Touched) -> bool {
+        let kept = self.kept.get_mut(name);
+        let Some(kept) = kept.filter(|kept| kept.digest == said.digest) else {
+            return false;
+        };
+        kept.heard = said.stream;
+        if matches!(kept.value, Value::LetGo) {
+            kept.value = Value::Raw(said.bytes.into());
+            touched.names.push(name.into());
         }
+        true
+    }
+
+    fn keep(&mut self, name: Arc<str>, said: &Said<'_>, lazy: bool, touched: &mut Touched) {
         let value = match lazy {
-            true => Value::Raw(bytes.into()),
-            false => match (self.decode)(bytes) {
+            true => Value::Raw(said.bytes.into()),
+            false => match (self.decode)(said.bytes) {
                 Err(Unfit::Undecodable(why)) => {
-                    return touched.refused.push((name.to_owned(), why));
+                    return touched.refused.push((name.to_string(), why));
                 }
-                decoded => Value::Decoded(decoded),
+                decoded => Value::Decoded(Box::new(decoded)),
             },
         };
-        let name: Arc<str> = name.into();
         touched.names.push(Arc::clone(&name));
         let kept = Kept {
-            digest,
+            digest: said.digest,
             value,
-            heard: stream,
+            heard: said.stream,
         };
         self.kept.insert(name, kept);
     }
@@ -144,6 +155,11 @@ impl<T> Collection<T> {
         self.kept.contains_key(name)
     }
 
+    /// A name as it is kept.
+    pub(super) fn name(&self, name: &str) -> Option<&Arc<str>> {
+        self.kept.get_key_value(name).map(|(name, _)| name)
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.kept.keys()
     }
@@ -151,7 +167,7 @@ impl<T> Collection<T> {
     /// The value of this name, or why it is of no use; none while it is not decoded.
     pub(super) fn get(&self, name: &str) -> Option<Result<&T, &Unfit>> {
         match &self.kept.get(name)?.value {
-            Value::Decoded(value) => Some(value.as_ref()),
+            Value::Decoded(value) => Some(value.as_ref().as_ref()),
             Value::Raw(_) | Value::LetGo => None,
         }
     }
@@ -168,7 +184,9 @@ impl<T> Collection<T> {
         for (name, kept) in &mut self.kept {
             match (&kept.value, needed(name)) {
                 (Value::Decoded(_), _) | (Value::LetGo, false) => {}
-                (Value::Raw(bytes), true) => kept.value = Value::Decoded((self.decode)(bytes)),
+                (Value::Raw(bytes), true) => {
+                    kept.value = Value::Decoded(Box::new((self.decode)(bytes)));
+                }
                 (Value::Raw(_), false) => kept.value = Value::LetGo,
                 (Value::LetGo, true) => missing = true,
             }

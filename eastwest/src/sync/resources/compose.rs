@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use super::{chains::Entry, collection::Collection};
 use crate::{
-    route::{EndpointSpec, RouteSpec, Service},
+    route::{EndpointSpec, RouteSpec},
     sync::{
         decode::{
             Unfit,
@@ -43,7 +43,7 @@ pub(super) fn routes(
         if parts.is_empty() {
             head(&mut route, cluster, chain.by_source);
         }
-        let assignment = assignments.good(&cluster.assignment);
+        let assignment = assignments.good(cluster.assignment(&target.cluster));
         let endpoints = assignment.map(|a| endpoints(a, cluster, chain.alpn.is_some()));
         parts.push((target.weight, endpoints.unwrap_or_default()));
     }
@@ -57,7 +57,7 @@ pub(super) fn routes(
 
 /// What a route has of its first cluster.
 fn head(route: &mut RouteSpec, cluster: &Cluster, by_source: bool) {
-    route.service = Service::clone(&cluster.service);
+    route.service = Arc::clone(&cluster.service);
     route.connect_timeout = cluster.connect_timeout;
     route.max_connections = cluster.max_connections;
     route.by_source = by_source && cluster.hashes;
@@ -76,7 +76,7 @@ pub(super) fn remarks(
     });
     let of_target = |target: &Target| {
         let cluster = clusters.good(&target.cluster)?;
-        let assignment = assignments.good(&cluster.assignment)?;
+        let assignment = assignments.good(cluster.assignment(&target.cluster))?;
         let may_use = |e: &&Endpoint| !may_use(e, cluster, chain.alpn.is_some());
         let unusable = assignment.endpoints.iter().filter(may_use).count();
         let why = match (assignment.left_out, unusable) {
@@ -88,7 +88,8 @@ pub(super) fn remarks(
                  that it may not use"
             ),
         };
-        Some(((Kind::Assignment, cluster.assignment.clone()), why))
+        let name = cluster.assignment(&target.cluster).to_owned();
+        Some(((Kind::Assignment, name), why))
     };
     closed
         .into_iter()

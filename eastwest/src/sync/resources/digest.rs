@@ -7,7 +7,7 @@ use siphasher::sip128::SipHasher13;
 /// 128 bits of SipHash, and the length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Digest {
-    hash: u128,
+    halves: [u64; 2],
     length: usize,
 }
 
@@ -27,8 +27,9 @@ impl Default for Digester {
 
 impl Digester {
     pub(super) fn digest(&self, bytes: &[u8]) -> Digest {
+        let hash = SipHasher13::new_with_key(&self.key).hash(bytes);
         Digest {
-            hash: SipHasher13::new_with_key(&self.key).hash(bytes).as_u128(),
+            halves: [hash.h1, hash.h2],
             length: bytes.len(),
         }
     }
