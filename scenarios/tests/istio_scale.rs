@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 use scenarios::{peers::Peers, report::Report};
 
 use crate::stage::{Scene, profile};
+use change::Kind;
 use figures::Figures;
 use mesh::Mesh;
 
@@ -31,16 +32,18 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     let mut mesh = Mesh::build(services, peers, report, scene).await?;
     let loads = mesh.start_gateways(report).await?;
     let loaded = mesh.memory().await?;
-    report.when("services and endpoints come, each by one write");
-    let services_added = change::measure(&mesh, change::Kind::Service).await?;
-    let endpoints_added = change::measure(&mesh, change::Kind::Endpoint).await?;
+    push::log_every(mesh.cluster())?;
+    report.when("services and endpoints come, and endpoints move, each by one write");
+    let mut changes = Vec::new();
+    for kind in Kind::ALL {
+        changes.push((kind, change::measure(&mesh, kind).await?));
+    }
     let figures = Figures {
         profile: profile()?,
         services,
         loads,
         loaded,
-        services_added,
-        endpoints_added,
+        changes,
         changed: mesh.memory().await?,
     };
     print!("{figures}");
