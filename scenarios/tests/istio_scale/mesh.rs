@@ -19,10 +19,10 @@ use scenarios::{
     usage::{Usage, running},
     world::{Cluster, World, cluster::istio::Flavour},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    change::{CHANGES, Kind, name},
+    change::prepare,
     cost::{Both, envoy, memory, processes, program},
 };
 use crate::{
@@ -78,11 +78,8 @@ impl<'a> Mesh<'a> {
             cluster,
             gateways: Both { envoy, ours },
         };
-        for number in 0..CHANGES {
-            mesh.serve(&name(Kind::Endpoint, number)).await?;
-        }
-        mesh.serve(READY).await?;
-        mesh.give_endpoint(READY).await?;
+        prepare(&mesh).await?;
+        mesh.serve_at(READY, APP_PORT).await?;
         Ok(mesh)
     }
 
@@ -161,8 +158,14 @@ impl<'a> Mesh<'a> {
         self.cluster.api().create::<Service>(service).await
     }
 
-    /// Makes the one pod that runs an endpoint of a service.
-    pub(super) async fn give_endpoint(&self, service: &str) -> Result<()> {
+    /// Creates a service with the endpoint of [`Self::give_endpoint`].
+    pub(super) async fn serve_at(&self, service: &str, port: u16) -> Result<()> {
+        self.serve(service).await?;
+        self.give_endpoint(service, port).await
+    }
+
+    /// Makes the one pod that runs an endpoint of a service, at this port.
+    pub(super) async fn give_endpoint(&self, service: &str, port: u16) -> Result<()> {
         let pod = self.cluster.pod(BACKEND)?;
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1",
@@ -182,10 +185,23 @@ impl<'a> Mesh<'a> {
                 "nodeName": self.cluster.plan().node_name(),
                 "targetRef": { "kind": "Pod", "name": pod.name(), "namespace": "sample" },
             }],
-            "ports": [{ "name": "http", "port": APP_PORT, "protocol": "TCP" }],
+            "ports": ports(port),
         });
         self.cluster.api().create::<EndpointSlice>(slice).await
     }
+
+    /// Moves the endpoint of a service to this port.
+    pub(super) async fn move_endpoint(&self, service: &str, port: u16) -> Result<()> {
+        let patch = json!({ "ports": ports(port) });
+        let api = self.cluster.api();
+        api.merge::<EndpointSlice>(Some("sample"), service, &patch)
+            .await
+    }
+}
+
+/// Of a slice whose endpoints listen at this one.
+fn ports(port: u16) -> Value {
+    json!([{ "name": "http", "port": port, "protocol": "TCP" }])
 }
 
 /// A pod that claims a sidecar, and answers whatever comes.
