@@ -5,10 +5,10 @@
 //! ```
 //!
 //! Without these variables it is small, and of a build for tests. Ours must use a tenth of
-//! Envoy's memory, and no more processor time to load or for a service; for a service's first
-//! endpoint only as it is built for users: in a build for tests the table that it keeps on disk
-//! costs more. Of an endpoint that moves nothing is held, it is shown: it costs Envoy less than
-//! its idling varies by.
+//! Envoy's memory, and no more processor time to load, or for a service; for a service's first
+//! endpoint only as it is built for users. Of an endpoint that moves that is not held, but
+//! shown: it costs Envoy less than its idling varies by. What is promised for 5,000 services is
+//! held of a build for users.
 
 mod change;
 mod cost;

@@ -139,7 +139,7 @@ mod tests {
             ..Default::default()
         };
         let sent = [request(1), request(0), request(100)];
-        let bytes: Vec<u8> = sent.iter().flat_map(|request| framed(request)).collect();
+        let bytes: Vec<u8> = sent.iter().flat_map(framed).collect();
         for part in 1..=bytes.len() {
             let (mut frames, mut come) = (Frames::default(), Vec::new());
             for part in bytes.chunks(part) {
