@@ -78,7 +78,7 @@ impl Responses {
                 return Ok(None);
             };
             match frame?.into_data() {
-                Ok(data) => self.frames.0.extend(data),
+                Ok(data) => self.frames.0.extend_from_slice(&data),
                 Err(frame) => {
                     let status = frame.trailers_ref().and_then(Status::from_header_map);
                     return match status.filter(|status| status.code() != tonic::Code::Ok) {

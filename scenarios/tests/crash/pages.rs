@@ -2,18 +2,21 @@
 
 use std::{
     fs,
+    net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
+use eastwest::{route::RouteSpec, sync::memory::Memory};
 use scenarios::{
     probe::{Page, eventually},
     process::Ended,
     report::Took,
-    topology::{APP_PORT, DISCOVERY_DEBUG_PORT, GATEWAY},
+    topology::{APP_PORT, ClusterPlan, DISCOVERY_DEBUG_PORT, GATEWAY},
     world::{World, objects::DISCOVERY, pod::Pod},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::traffic::Away;
 use crate::setting::ARRIVAL;
@@ -95,7 +98,7 @@ pub(super) async fn gateway(world: &World, page: &str) -> Result<Value> {
 /// what died younger than that is not of this story.
 pub(super) async fn is_kept(world: &World) -> Result<()> {
     let v2 = world.cluster("c2").pod("helloworld-v2")?;
-    let address = format!("\"{}:{APP_PORT}\"", v2.address());
+    let address = SocketAddr::from((v2.address(), APP_PORT));
     for (cluster, workload, file) in [
         ("c1", DISCOVERY, "snapshot"),
         ("c2", DISCOVERY, "snapshot"),
@@ -106,7 +109,7 @@ pub(super) async fn is_kept(world: &World) -> Result<()> {
             let text = fs::read_to_string(&path)?;
             let (_, body) = text.split_once('\n').context("no body")?;
             let kept = match workload {
-                GATEWAY => body.matches(&address).count(),
+                GATEWAY => routes_to(address, text.as_bytes(), world.cluster(cluster).plan())?,
                 _ => ready(&serde_json::from_str(body)?, v2.name()),
             };
             // Once for each service.
@@ -116,6 +119,14 @@ pub(super) async fn is_kept(world: &World) -> Result<()> {
         .await?;
     }
     Ok(())
+}
+
+/// How many routes of a gateway's table lead to this address.
+fn routes_to(address: SocketAddr, table: &[u8], plan: &ClusterPlan) -> Result<usize> {
+    let edge = json!({ "cluster": plan.name, "network": plan.network });
+    let (memory, _) = Memory::decode(table, &serde_json::from_value(edge)?)?;
+    let leads = |route: &&Arc<RouteSpec>| route.endpoints.iter().any(|e| e.address == address);
+    Ok(memory.routes.iter().filter(leads).count())
 }
 
 /// How many endpoints of this pod a snapshot has that were ready when it was written.
