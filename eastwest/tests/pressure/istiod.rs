@@ -236,5 +236,5 @@ async fn settled(gateway: &Process) {
 
 const SERVICES: usize = 5_000;
 const CHANGES: usize = 10;
-/// The goal for the whole process, of which this counts the part that is its own.
-const GATE: u64 = 48 << 20;
+/// Of the goal for the whole process, 48 MiB, what its own files leave.
+const GATE: u64 = 32 << 20;

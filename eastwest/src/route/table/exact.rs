@@ -2,20 +2,22 @@
 //! table of thousands, a change copies the names of one shard.
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
 
-use super::names::Chains;
+// The standard library's map would hash a name twice: for its shard and in it.
+use hashbrown::HashTable;
 
-type Shard = HashMap<Arc<str>, Chains>;
+use super::names::Chains;
 
 #[derive(Debug, Clone)]
 pub(super) struct Exact {
     hasher: RandomState,
     shards: Box<[Arc<Shard>; SHARDS]>,
 }
+
+type Shard = HashTable<(Arc<str>, Chains)>;
 
 impl Default for Exact {
     fn default() -> Self {
@@ -29,23 +31,34 @@ impl Default for Exact {
 
 impl Exact {
     pub(super) fn get(&self, sni: &str) -> Option<&Chains> {
-        self.shards[self.place(sni)].get(sni)
+        let hash = self.hasher.hash_one(sni);
+        let found = self.shards[place(hash)].find(hash, |(name, _)| **name == *sni);
+        found.map(|(_, chains)| chains)
     }
 
     pub(super) fn get_mut(&mut self, sni: &Arc<str>) -> &mut Chains {
-        let shard = Arc::make_mut(&mut self.shards[self.place(sni)]);
-        shard.entry(Arc::clone(sni)).or_default()
+        let hash = self.hasher.hash_one(&**sni);
+        let shard = Arc::make_mut(&mut self.shards[place(hash)]);
+        let hasher = |(name, _): &(Arc<str>, Chains)| self.hasher.hash_one(&**name);
+        let entry = shard.entry(hash, |(name, _)| name == sni, hasher);
+        let new = || (Arc::clone(sni), Chains::default());
+        &mut entry.or_insert_with(new).into_mut().1
     }
 
     pub(super) fn remove(&mut self, sni: &str) {
-        let place = self.place(sni);
-        if self.shards[place].contains_key(sni) {
-            Arc::make_mut(&mut self.shards[place]).remove(sni);
+        if self.get(sni).is_none() {
+            return;
+        }
+        let hash = self.hasher.hash_one(sni);
+        let shard = Arc::make_mut(&mut self.shards[place(hash)]);
+        if let Ok(entry) = shard.find_entry(hash, |(name, _)| **name == *sni) {
+            entry.remove();
         }
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Chains> {
-        self.shards.iter().flat_map(|shard| shard.values())
+        let all = self.shards.iter().flat_map(|shard| shard.iter());
+        all.map(|(_, chains)| chains)
     }
 
     /// The names of which this has other routes than `other`.
@@ -57,14 +70,15 @@ impl Exact {
                 let before = other.get(name);
                 before.is_none_or(|before| !before.is_same(chains))
             });
-            let gone = others.keys().filter(|name| self.get(name).is_none());
-            changed.map(|(name, _)| name).chain(gone)
+            let gone = others.iter().filter(|(name, _)| self.get(name).is_none());
+            changed.chain(gone).map(|(name, _)| name)
         })
     }
+}
 
-    fn place(&self, sni: &str) -> usize {
-        self.hasher.hash_one(sni) as usize % SHARDS
-    }
+/// From bits of a hash by which a shard does not place it.
+fn place(hash: u64) -> usize {
+    (hash >> 40) as usize % SHARDS
 }
 
 /// At 5,000 names 80 are copied for a change, and there are few to copy without any.
