@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
 };
@@ -22,7 +22,7 @@ pub(crate) fn directory(dir: &Path) -> io::Result<()> {
 #[cfg(feature = "ca")]
 pub(super) fn file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = new_file(path)?;
-    file.write_all(content)?;
+    io::Write::write_all(&mut file, content)?;
     file.sync_all()
 }
 
