@@ -128,6 +128,7 @@ fn sync(standing: &Standing, now: Instant) -> Value {
         "changed": standing.changed.map(|at| humantime::format_rfc3339_millis(at).to_string()),
         "connections": standing.connections,
         "lastError": standing.last_error,
+        "notListening": standing.missing,
         "quarantine": quarantine(standing),
     })
 }

@@ -25,14 +25,18 @@ pub(crate) mod stream;
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::{runtime, sync::watch};
+use tokio::{runtime, sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{connect::ControlPlane, standing::Board};
 use crate::{
-    listener::{ListenerSpec, keeper::Keeper},
+    listener::{
+        ListenerSpec,
+        keeper::{Keeper, Missing},
+    },
     route::{Name, RouteSpec, Table},
     worker::Shared,
 };
@@ -70,7 +74,14 @@ pub(crate) fn run(publisher: &Publisher, cancel: &CancellationToken) -> io::Resu
                 keep::keep(state, publisher, cancel).await;
             }
         };
-        tokio::join!(cancel.run_until_cancelled(follow), keep);
+        let listen = async {
+            loop {
+                sleep(LISTEN_AGAIN).await;
+                publisher.listen_again();
+            }
+        };
+        let until_cancelled = async { tokio::join!(follow, listen) };
+        tokio::join!(cancel.run_until_cancelled(until_cancelled), keep);
     });
     Ok(())
 }
@@ -85,14 +96,25 @@ impl Publisher {
         }
     }
 
-    /// Listens at these addresses beside the mesh's own; says where that is not possible.
-    pub(crate) fn listen(&self, at: &[ListenerSpec]) -> Vec<(String, String)> {
-        self.keeper().keep(at)
+    /// Listens at these addresses beside the mesh's own; says where that is not possible yet.
+    pub(crate) fn listen(&self, at: Vec<ListenerSpec>) -> Missing {
+        let missing = self.keeper().keep(at);
+        self.board.lock().missing.clone_from(&missing);
+        missing
     }
 
-    /// Where that is.
+    /// Tries those addresses again at which that was not possible.
+    fn listen_again(&self) {
+        if self.board.lock().missing.is_empty() {
+            return;
+        }
+        let missing = self.keeper().try_again();
+        self.board.lock().missing = missing;
+    }
+
+    /// The listeners that there are to be beside the mesh's own.
     pub(crate) fn listeners(&self) -> Vec<ListenerSpec> {
-        self.keeper().kept()
+        self.keeper().wanted().to_vec()
     }
 
     fn keeper(&self) -> MutexGuard<'_, Keeper> {
@@ -124,3 +146,6 @@ impl Publisher {
         &self.shared.config
     }
 }
+
+/// An address is mostly taken by somebody who is about to end, as the gateway before this one.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);

@@ -26,8 +26,13 @@ pub(crate) enum Change {
 pub(crate) struct Keeper {
     workers: Vec<UnboundedSender<Change>>,
     relay: Relay,
+    /// Those that come and go, as they are to be.
+    wanted: Vec<ListenerSpec>,
     open: BTreeMap<Arc<str>, SocketAddr>,
 }
+
+/// Listeners that cannot be had, by name, each with the reason.
+pub(crate) type Missing = BTreeMap<Arc<str>, String>;
 
 impl Keeper {
     /// None yet.
@@ -35,6 +40,7 @@ impl Keeper {
         Self {
             workers,
             relay: relay.clone(),
+            wanted: Vec::new(),
             open: BTreeMap::new(),
         }
     }
@@ -56,21 +62,26 @@ impl Keeper {
         Ok(address)
     }
 
-    /// The listeners that come and go, as they are.
-    pub(crate) fn kept(&self) -> Vec<ListenerSpec> {
-        let spec = |(name, address): (&Arc<str>, &SocketAddr)| ListenerSpec {
-            name: Arc::clone(name),
-            address: *address,
-        };
-        self.open.iter().map(spec).collect()
+    /// The listeners that come and go, as they are to be.
+    pub(crate) fn wanted(&self) -> &[ListenerSpec] {
+        &self.wanted
     }
 
-    /// Makes these the listeners that come and go. One that moves is opened at its new address before the
-    /// old one is closed. Says which cannot be had, and why; they are tried again with the
-    /// next call.
-    pub(crate) fn keep(&mut self, wanted: &[ListenerSpec]) -> Vec<(String, String)> {
-        let mut failed = Vec::new();
-        for spec in wanted {
+    /// Makes these the listeners that come and go. One that moves is opened at its new address
+    /// before the old one is closed. Says which cannot be had.
+    pub(crate) fn keep(&mut self, wanted: Vec<ListenerSpec>) -> Missing {
+        self.wanted = wanted;
+        let missing = self.try_again();
+        let is_gone = |name: &Arc<str>| self.wanted.iter().all(|spec| spec.name != *name);
+        let gone: Vec<_> = self.open.extract_if(.., |name, _| is_gone(name)).collect();
+        self.tell(gone.iter().map(|(name, address)| (name, *address)));
+        missing
+    }
+
+    /// Opens those that could not be had before. Says which still cannot.
+    pub(crate) fn try_again(&mut self) -> Missing {
+        let mut missing = Missing::new();
+        for spec in &self.wanted {
             let before = self.open.get(&spec.name).copied();
             if before == Some(spec.address) {
                 continue;
@@ -80,16 +91,13 @@ impl Keeper {
                     self.open.insert(Arc::clone(&spec.name), spec.address);
                     self.tell(before.map(|address| (&spec.name, address)));
                 }
-                Err(error) => failed.push((
-                    spec.name.to_string(),
-                    format!("cannot listen on {}: {error}", spec.address),
-                )),
+                Err(error) => {
+                    let why = format!("cannot listen on {}: {error}", spec.address);
+                    missing.insert(Arc::clone(&spec.name), why);
+                }
             }
         }
-        let gone = |name: &Arc<str>| wanted.iter().all(|spec| spec.name != *name);
-        let gone: Vec<_> = self.open.extract_if(.., |name, _| gone(name)).collect();
-        self.tell(gone.iter().map(|(name, address)| (name, *address)));
-        failed
+        missing
     }
 
     fn tell<'a>(&self, closed: impl IntoIterator<Item = (&'a Arc<str>, SocketAddr)>) {
@@ -134,9 +142,9 @@ mod tests {
         let (mut keeper, mut workers) = keeper();
         let (one, other) = (free(), free());
         let wanted = [spec("a", one), spec("b", other)];
-        assert_eq!(keeper.keep(&wanted), []);
-        assert_eq!(keeper.keep(&wanted), []);
-        assert_eq!(keeper.keep(&wanted[..1]), []);
+        for wanted in [&wanted[..], &wanted, &wanted[..1]] {
+            assert_eq!(keeper.keep(wanted.to_vec()), Missing::new());
+        }
         for worker in &mut workers {
             let mut told = Vec::new();
             while let Ok(change) = worker.try_recv() {
@@ -160,8 +168,8 @@ mod tests {
     fn one_that_moves_is_open_at_its_new_address_first() {
         let (mut keeper, [mut worker, _]) = keeper();
         let (old, new) = (free(), free());
-        keeper.keep(&[spec("a", old)]);
-        keeper.keep(&[spec("a", new)]);
+        keeper.keep(vec![spec("a", old)]);
+        keeper.keep(vec![spec("a", new)]);
         let changes: Vec<Change> = std::iter::from_fn(|| worker.try_recv().ok()).collect();
         assert!(matches!(
             &changes[..],
@@ -176,15 +184,15 @@ mod tests {
         let (mut keeper, _workers) = keeper();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let busy = spec("busy", taken.local_addr().unwrap());
-        let wanted = [busy, spec("free", free())];
-        let failed = keeper.keep(&wanted);
-        assert_eq!(failed[0].0, "busy");
-        assert!(
-            failed[0].1.contains("cannot listen on 127.0.0.1:"),
-            "{failed:?}"
-        );
+        let wanted = vec![busy, spec("free", free())];
+        let missing = keeper.keep(wanted.clone());
+        assert_eq!(missing.len(), 1);
+        let why = &missing["busy"];
+        assert!(why.contains("cannot listen on 127.0.0.1:"), "{why}");
         assert!(TcpStream::connect(wanted[1].address).is_ok());
+        assert_eq!(keeper.try_again(), missing);
         drop(taken);
-        assert_eq!(keeper.keep(&wanted), []);
+        assert_eq!(keeper.try_again(), Missing::new());
+        assert!(TcpStream::connect(wanted[0].address).is_ok());
     }
 }

@@ -41,8 +41,8 @@ pub(crate) fn recall(state: &State, publisher: &Publisher) {
     let remembered = Remembered::new(memory.head.seen(), SystemTime::now(), Instant::now());
     let age = humantime::format_duration(Duration::from_secs(remembered.age.as_secs()));
     tracing::info!(routes = memory.routes.len(), %age, "routes remembered");
-    for (listener, why) in publisher.listen(&memory.head.listeners) {
-        tracing::warn!(listener, why, "a remembered listener is not open");
+    for (listener, why) in publisher.listen(memory.head.listeners) {
+        tracing::warn!(%listener, why, "a remembered listener is not open yet");
     }
     publisher.publish(memory.routes);
     let mut standing = publisher.board.lock();

@@ -34,6 +34,8 @@ pub struct Standing {
     pub unkept: Option<String>,
     /// When the routes changed for the last time.
     pub changed: Option<SystemTime>,
+    /// Listeners that could not be opened yet.
+    pub missing: BTreeMap<Arc<str>, String>,
     /// Why the source is not in touch, or what it said that was refused.
     pub last_error: Option<String>,
     /// What is not understood, and so has no route, with the reason.

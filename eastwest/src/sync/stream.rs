@@ -132,7 +132,7 @@ impl Subscriber<'_> {
                 routes = before - left,
                 "the control plane has none of these any more"
             );
-            self.publisher.listen(&self.resources.listeners());
+            self.publisher.listen(self.resources.listeners());
             self.publisher.change(self.resources.changes());
         }
         self.tell_memory();
@@ -150,8 +150,10 @@ impl Subscriber<'_> {
         let kind = update.kind;
         let mut applied = self.resources.apply(update);
         if kind == Kind::Listener {
-            let listeners = self.resources.listeners();
-            applied.refused.extend(self.publisher.listen(&listeners));
+            let missing = self.publisher.listen(self.resources.listeners());
+            let missing = missing.into_iter();
+            let refused = missing.map(|(name, why)| (name.to_string(), why));
+            applied.refused.extend(refused);
         }
         if applied.changed {
             self.publisher.change(self.resources.changes());

@@ -27,6 +27,7 @@ use envoy_types::{
 use prost::Message;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+use serde_json::json;
 use tempfile::tempdir;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::Status;
@@ -228,8 +229,9 @@ async fn a_chain_for_any_name_carries_only_the_names_of_the_own_list() {
 async fn a_port_that_is_taken_is_named_in_a_nack_and_hinders_no_other() {
     let (backend, endpoint) = endpoint().await;
     let (at, mut plane) = (nobody().await, ControlPlane::start(None).await);
-    let (_holder, taken) = (&backend, backend.local_addr().unwrap());
-    let _world = gateway(&plane, "", "");
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    let world = gateway(&plane, "", "");
     let mut stream = plane.stream().await;
     greet(&mut stream).await;
     stream.tell(CLUSTER, &[cluster(SNI)]).await;
@@ -248,6 +250,13 @@ async fn a_port_that_is_taken_is_named_in_a_nack_and_hinders_no_other() {
         .tell(ASSIGNMENT, &[assignment(SNI, &[endpoint])])
         .await;
     reaches(at, &hello(SNI), &backend).await;
+    let missing = || world.status.debug("sync").unwrap()["notListening"].clone();
+    let why = missing()[&both[0].0].to_string();
+    assert!(why.contains("cannot listen on"), "{why}");
+    // Nobody says it again.
+    drop(holder);
+    eventually("it listens there, too", || missing() == json!({})).await;
+    reaches(taken, &hello(SNI), &backend).await;
 }
 
 #[tokio::test]
@@ -395,12 +404,16 @@ async fn a_restart_without_its_istiod_listens_and_serves_at_once() {
     drop(stream);
     plane.die().await;
     world.end().await;
-    assert!(TcpStream::connect(at).await.is_err());
+    // As if the one before it had not ended yet.
+    let holder = std::net::TcpListener::bind(at).unwrap();
 
     let nobody = nobody().await;
     let source = format!("source: {{ istiod: {{ address: \"{nobody}\", plainText: true }} }}\n");
-    let world = World::start(tempdir().unwrap(), &format!("{source}{state}"));
+    let settings = format!("{source}{state}");
+    let world = World::start(tempdir().unwrap(), &settings);
     assert!(world.status.ready());
+    drop(holder);
+    eventually("it listens", || std::net::TcpStream::connect(at).is_ok()).await;
     reaches(at, &hello(SNI), &backend).await;
     assert_eq!(world.status.debug("sync").unwrap()["remembered"], true);
 }
