@@ -131,6 +131,45 @@ async fn what_the_control_plane_says_replaces_it_without_a_gap() {
 }
 
 #[tokio::test]
+async fn a_change_of_one_among_many_is_added_to_what_is_kept() {
+    let (_, at_one) = endpoint().await;
+    let (two, at_two) = endpoint().await;
+    let place = Place::new();
+    let names: Vec<String> = (0..30)
+        .map(|i| SNI.replace("hello", &format!("hello-{i}")))
+        .collect();
+    let mut plane = ControlPlane::start(None).await;
+    let world = place.gateway(plane.address);
+    let mut stream = plane.stream().await;
+    greet(&mut stream).await;
+    let clusters: Vec<_> = names.iter().map(|name| cluster(name)).collect();
+    stream.tell(CLUSTER, &clusters).await;
+    stream.tell(LISTENER, &[mesh()]).await;
+    stream.subscription().await;
+    let all: Vec<_> = names
+        .iter()
+        .map(|name| assignment(name, &[at_one]))
+        .collect();
+    stream.tell(ASSIGNMENT, &all).await;
+    eventually("all are kept", || place.table().exists()).await;
+    let whole = fs::read(place.table()).unwrap();
+    let sni = &names[7];
+    stream.tell(ASSIGNMENT, &[assignment(sni, &[at_two])]).await;
+    let text = || fs::read_to_string(place.table()).unwrap();
+    let added = || text().contains(&at_two.to_string()) && text().ends_with('\n');
+    eventually("more is kept", added).await;
+    let text = text().into_bytes();
+    let more = text.strip_prefix(&whole[..]);
+    let more = String::from_utf8_lossy(more.expect("what was there is there"));
+    assert_eq!(more.matches("{\"route\"").count(), 1, "{more}");
+    world.end().await;
+
+    let world = place.gateway(nobody().await);
+    assert_eq!(world.metric("isthmus_eastwest_routes", &[]), 30.0);
+    passes(&world, sni, &two).await;
+}
+
+#[tokio::test]
 async fn a_table_that_is_found_true_is_kept_as_of_now() {
     let (one, at_one) = endpoint().await;
     let place = Place::new();
