@@ -52,7 +52,7 @@ pub(crate) async fn story(
 
     injects_ours_as_its_own(world, report).await?;
     second_gateway_stands(world, gateway, report).await?;
-    statuses_are_shown(world, report)
+    statuses_are_shown(world, report).await
 }
 
 async fn is_who_it_is(world: &World, report: &Report) -> Result<()> {
@@ -172,16 +172,25 @@ async fn second_gateway_stands(
     Ok(())
 }
 
-fn statuses_are_shown(world: &World, report: &Report) -> Result<()> {
+/// Every proxy is listed, and what the gateways were sent they have.
+async fn statuses_are_shown(world: &World, report: &Report) -> Result<()> {
     for (cluster, proxies) in [("c1", 3), ("c2", 4)] {
-        let shown = world.cluster(cluster).proxy_status()?;
-        let lines: Vec<&str> = shown.lines().skip(1).collect();
-        ensure!(lines.len() == proxies, "istioctl proxy-status says {shown}");
-        let gateway = lines.iter().find(|line| line.starts_with(GATEWAY));
-        report.then(&format!(
-            "istioctl proxy-status of {cluster}: {}",
-            gateway.context("no gateway is shown")?
-        ));
+        let gateway = eventually("istioctl says that it is synced", ARRIVAL, async || {
+            let shown = world.cluster(cluster).proxy_status()?;
+            let lines: Vec<&str> = shown.lines().skip(1).collect();
+            ensure!(lines.len() == proxies, "istioctl proxy-status says {shown}");
+            let mut gateways = lines.iter().filter(|line| line.starts_with(GATEWAY));
+            let synced = |line: &&&str| {
+                let is = |state| line.matches(state).count();
+                is("SYNCED") >= 3 && is("STALE") + is("ERROR") + is("NOT SENT") == 0
+            };
+            let gateway = gateways.find(synced);
+            let gateway = gateway.with_context(|| format!("no gateway is synced: {shown}"))?;
+            let words: Vec<&str> = gateway.split_whitespace().collect();
+            Ok(words.join(" "))
+        })
+        .await?;
+        report.then(&format!("istioctl proxy-status of {cluster}: {gateway}"));
     }
     Ok(())
 }

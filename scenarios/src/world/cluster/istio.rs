@@ -252,6 +252,9 @@ impl Cluster {
         let kubeconfig = self.directory.join("control-plane/admin.kubeconfig");
         let arguments = [
             "proxy-status",
+            // A column for every type, with its state.
+            "--verbosity",
+            "1",
             "--xds-address",
             &format!("{ISTIOD_ADDRESS}:15012"),
             "--kubeconfig",
