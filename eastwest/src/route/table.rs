@@ -4,6 +4,7 @@
 //! where a route changed, the load counters of the addresses that stayed. A change of a few
 //! names costs those names, however many others there are.
 
+mod chains;
 mod exact;
 mod names;
 

@@ -9,7 +9,7 @@ use std::{
 // The standard library's map would hash a name twice: for its shard and in it.
 use hashbrown::HashTable;
 
-use super::names::Chains;
+use super::chains::Chains;
 
 #[derive(Debug, Clone)]
 pub(super) struct Exact {
