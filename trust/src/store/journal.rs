@@ -312,10 +312,11 @@ mod tests {
         };
         for meddle in [gone, other, longer] {
             let mut journal = Journal::new(root.path(), "state", SEAL);
-            journal
-                .replace(lines(&["a whole state of some length"]))
-                .unwrap();
-            assert!(journal.append(lines(&["one"])).unwrap());
+            let long = "a whole state with room for more changes than these".repeat(9);
+            journal.replace(lines(&[&long])).unwrap();
+            for _ in 0..2 {
+                assert!(journal.append(lines(&["one"])).unwrap());
+            }
             meddle(&journal.path());
             assert!(!journal.append(lines(&[])).unwrap());
         }
