@@ -54,7 +54,7 @@ pub(crate) fn recall(state: &State, publisher: &Publisher) {
 /// is written then, too.
 pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &CancellationToken) {
     let mut changed = publisher.changed.subscribe();
-    let mut keeper = Keeper {
+    let mut writer = Writer {
         state,
         publisher,
         kept: None,
@@ -68,7 +68,7 @@ pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &Cancella
             cancel.run_until_cancelled(sleep(together)).await;
             changed.mark_unchanged();
         }
-        if !keeper.keep().await {
+        if !writer.keep().await {
             // To be tried again.
             changed.mark_changed();
         }
@@ -80,14 +80,14 @@ pub(crate) async fn keep(state: &State, publisher: &Publisher, cancel: &Cancella
             .await
             .is_none()
         {
-            keeper.keep().await;
+            writer.keep().await;
             return;
         }
     }
 }
 
 /// Writes one table after the other.
-struct Keeper<'k> {
+struct Writer<'k> {
     state: &'k State,
     publisher: &'k Publisher,
     /// None before the first is written.
@@ -101,7 +101,7 @@ struct Kept {
     table: Option<Arc<Table>>,
 }
 
-impl Keeper<'_> {
+impl Writer<'_> {
     /// Writes the table, if there is one, and tells how that went; says whether well.
     async fn keep(&mut self) -> bool {
         let written = self.write().await;
