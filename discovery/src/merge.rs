@@ -6,23 +6,27 @@
 //! any more. What is remembered from before a restart stands in for it until then; the lists
 //! replace it by the difference.
 
+pub(crate) mod effect;
 mod facts;
 mod memory;
 pub(crate) mod shard;
+pub(crate) mod tally;
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc};
 
 use trust::identity::TrustDomain;
 
 use self::{
+    effect::Effect,
     facts::Facts,
-    shard::{Ignored, withdraws},
+    shard::withdraws,
+    tally::{Dropped, Tally},
 };
 use crate::{
     config::{Config, Exports, Import},
     import::Policy,
     model::{Cluster, ClusterId, Export, Mesh, Network, Service, ServiceKey, Shard},
-    remote::{News, Observation, project::Kind},
+    remote::observation::{News, Observation},
     snapshot::Origin,
 };
 
@@ -52,39 +56,6 @@ pub(crate) struct Rules {
     pub(crate) trust_domain: TrustDomain,
     pub(crate) exports: Exports,
     pub(crate) import: Import,
-}
-
-/// What changed in the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) enum Effect {
-    /// Nothing.
-    #[default]
-    None,
-    /// Nothing that somebody uses was taken away.
-    Addition,
-    /// A service of the own network began to take traffic from others. Our gateway has to know
-    /// before their sidecars do: whoever comes first finds its name closed.
-    Opening,
-    /// Something was taken away.
-    Removal,
-}
-
-/// A remembered cluster that is not used.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Dropped {
-    pub(crate) cluster: ClusterId,
-    pub(crate) reason: String,
-}
-
-/// Numbers of one cluster, for its status.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) objects: BTreeMap<Kind, usize>,
-    pub(crate) ignored: BTreeMap<Ignored, usize>,
-    /// Its last proof of life before this process, while that is all that is known.
-    pub(crate) remembered: Option<SystemTime>,
-    /// What an operator should know about its gateways.
-    pub(crate) notes: Vec<String>,
 }
 
 impl From<&Config> for Rules {

@@ -9,10 +9,10 @@ use prometheus::{
 
 pub(crate) use self::series::page as series;
 use crate::{
-    merge::{Effect, shard::Ignored},
+    merge::{effect::Effect, shard::Ignored},
     model::{ClusterId, Mesh},
     remote::{project::Kind, state::Phase},
-    status::Report,
+    status::report::Report,
 };
 
 /// The crate's metrics.

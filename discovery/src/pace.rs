@@ -8,7 +8,7 @@
 
 use tokio::time::Instant;
 
-use crate::{config::Push, merge::Effect};
+use crate::{config::Push, merge::effect::Effect};
 
 /// The clock of publications.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! `istio/multiCluster=true`, in the system namespace, a kubeconfig per cluster in its data.
 //! What to do is `plan`'s; here it is done. A list that cannot be read changes nothing.
 
-mod plan;
+pub(crate) mod plan;
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use kube::Resource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::plan::Refusal;
-use self::plan::{Member, SecretFact, plan};
+use self::plan::{Member, Refusal, SecretFact, plan};
 use crate::{
     cluster::Target,
     model::ClusterId,
     remote::{
-        News, Observation, Remote, Settings, Watched,
+        Remote, Settings, Watched,
+        observation::{News, Observation},
         watch::{Audience, Change, Closed, Failure, Subject, follow},
     },
     status::Board,

@@ -4,6 +4,7 @@ pub(crate) mod claims;
 pub(crate) mod cursor;
 pub(crate) mod heartbeat;
 pub(crate) mod life;
+pub(crate) mod observation;
 pub(crate) mod project;
 mod pursuit;
 pub(crate) mod state;
@@ -12,7 +13,6 @@ pub(crate) mod watch;
 mod watched;
 
 use std::{
-    collections::BTreeSet,
     fmt::Debug,
     hash::{BuildHasher, RandomState},
     sync::Arc,
@@ -29,9 +29,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::watched::Watched;
 use self::{
     claims::Claims,
+    observation::{News, Observation},
     project::{Fact, Kind},
     pursuit::Pursuit,
-    state::Uid,
     watch::{Audience, Change, Closed, Failure, Subject},
 };
 use crate::{
@@ -41,31 +41,6 @@ use crate::{
     metrics::{Metrics, WatchMetrics},
     model::ClusterId,
 };
-
-/// What somebody observed about a cluster, for the picture.
-#[derive(Debug)]
-pub(crate) struct Observation {
-    pub(crate) cluster: ClusterId,
-    pub(crate) news: News,
-}
-
-/// What was observed.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// There is such a cluster; nothing is known of it.
-    Joined,
-    /// Objects changed.
-    Changed(Kind, Change<Fact>),
-    /// The cluster does without a kind. What was known of it stays.
-    Absent(Kind),
-    /// The cluster is no member any more.
-    Left,
-    /// The own cluster told which clusters its secrets name. Each that can be followed has
-    /// joined.
-    Roster(BTreeSet<ClusterId>),
-    /// The cluster said who it is.
-    Identified(Uid),
-}
 
 /// How a remote is run.
 #[derive(Clone)]

@@ -1,21 +1,23 @@
 //! What an operator may ask: how each cluster stands, and why something is not used.
 
+pub(crate) mod report;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
 use tokio::{sync::watch, time::Instant};
 
+use self::report::{ClusterReport, MemoryReport, Report, Secrets};
 use crate::{
     ingest::hearing::Voice,
-    merge::{Dropped, Tally},
+    merge::tally::{Dropped, Tally},
     metrics::Metrics,
     model::{ClusterId, Mesh, Network},
-    registry::Refusal,
+    registry::plan::Refusal,
     remote::{Watched, state::Phase},
 };
 
@@ -44,16 +46,6 @@ struct Shown {
     watched: Arc<Watched>,
 }
 
-/// How the remote secrets stand.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Secrets {
-    /// Whether they were listed once.
-    listed: bool,
-    last_error: Option<String>,
-    refused: Vec<Refusal>,
-}
-
 /// How what is kept over a restart stands.
 #[derive(Debug, Clone, Default)]
 struct Memory {
@@ -66,52 +58,6 @@ struct Memory {
     /// Why what was found at the start is not used.
     unusable: Option<String>,
     dropped: Vec<Dropped>,
-}
-
-/// The same, as `/debug/clusters` shows it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MemoryReport {
-    written_age_ms: Option<u64>,
-    last_error: Option<String>,
-    set_aside: Option<String>,
-    dropped: Vec<Dropped>,
-}
-
-/// What `/debug/clusters` shows.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
-    pub(crate) clusters: Vec<ClusterReport>,
-    missing: BTreeSet<ClusterId>,
-    secrets: Secrets,
-    snapshot: MemoryReport,
-}
-
-/// How one cluster stands.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ClusterReport {
-    pub(crate) cluster: ClusterId,
-    network: Option<Network>,
-    pub(crate) state: &'static str,
-    pub(crate) proof_of_life_age_ms: Option<u64>,
-    /// Whether what is known of it is from before this process.
-    pub(crate) remembered: bool,
-    /// How old that is.
-    pub(crate) remembered_age_ms: Option<u64>,
-    objects: usize,
-    pub(crate) endpoints: usize,
-    pub(crate) ready_endpoints: usize,
-    last_error: Option<String>,
-    last_error_age_ms: Option<u64>,
-    secret: Option<Arc<str>>,
-    uid: Option<Arc<str>>,
-    pub(crate) objects_by_kind: BTreeMap<&'static str, usize>,
-    watches: BTreeMap<&'static str, String>,
-    /// Entries of EndpointSlices that are not used, by reason.
-    pub(crate) ignored_endpoints: BTreeMap<&'static str, usize>,
-    notes: Vec<String>,
 }
 
 impl StatusHandle {

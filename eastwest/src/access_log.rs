@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     error::Close,
-    relay::Carried,
+    relay::carried::Carried,
     route::{Endpoint, Route},
 };
 

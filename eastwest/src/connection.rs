@@ -20,7 +20,7 @@ use crate::{
     dial::dial,
     error::Close,
     passthrough,
-    relay::{Carried, Relay},
+    relay::{Relay, carried::Carried},
     route::{self, Failure, Route, table::Held},
     worker::Worker,
 };

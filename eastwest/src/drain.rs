@@ -1,7 +1,7 @@
 //! How a gateway ends: no longer ready, no longer accepting, then a wait for what is
 //! open, then the cut, with a report of it.
 //!
-//! The waiting itself is each worker's (`worker.rs`); here is what it amounts to.
+//! The waiting itself is each acceptor's (`acceptor.rs`); here is what it amounts to.
 
 use std::fmt;
 

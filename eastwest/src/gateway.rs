@@ -12,6 +12,7 @@ use tokio::sync::{mpsc::unbounded_channel, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    acceptor::{self, Drained},
     access_log::{self, Record},
     admit::{Gate, descriptors},
     config::Validated,
@@ -23,7 +24,7 @@ use crate::{
     route::spec::MESH,
     status::Status,
     sync::{self, Publisher, standing::Board},
-    worker::{self, Drained, Shared, Worker},
+    worker::{Shared, Worker},
 };
 
 /// A gateway at work. It ends when its token is cancelled and it has drained.
@@ -89,7 +90,7 @@ pub fn start_with(
         let (shared, lines, stop) = (Arc::clone(&shared), lines.clone(), stop.clone());
         workers.push(Thread::spawn(format!("eastwest-{index}"), move || {
             let worker = Worker::new(index, &shared, pipes, lines);
-            worker::run(worker, told, &stop)
+            acceptor::run(worker, told, &stop)
         })?);
     }
     let control = Thread::spawn("eastwest-control".to_owned(), move || {

@@ -16,8 +16,10 @@
 pub mod config;
 pub mod gateway;
 
-mod connection;
+mod acceptor;
 pub(crate) mod worker;
+
+mod connection;
 
 pub mod listener;
 

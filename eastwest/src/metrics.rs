@@ -16,7 +16,7 @@ use dashmap::DashMap;
 use crate::{
     config::Validated,
     error::Close,
-    route::{Service, Workload},
+    route::spec::{Service, Workload},
 };
 
 /// All counters of a gateway.

@@ -5,6 +5,7 @@
 //! ones through a pipe lent for the moment ([`pace`] decides). An end of one half is
 //! passed on as an end of that half, a reset as a reset.
 
+pub mod carried;
 mod flow;
 pub mod pace;
 pub mod pipe_pool;
@@ -23,7 +24,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use self::flow::{Broken, Flow};
+use self::{
+    carried::Carried,
+    flow::{Broken, Flow},
+};
 use crate::{
     error::{Close, Side},
     metrics::Cell,
@@ -37,15 +41,6 @@ pub(crate) struct Relay<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) cell: &'a Cell,
     pub(crate) carried: &'a mut Carried,
-}
-
-/// Bytes that reached the other side.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Carried {
-    /// From the client to the endpoint.
-    pub received: u64,
-    /// From the endpoint to the client.
-    pub sent: u64,
 }
 
 impl Relay<'_> {

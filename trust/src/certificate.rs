@@ -2,7 +2,7 @@
 //! in [`chain`], and why it is not, answered by [`Refusal`].
 
 pub mod chain;
-mod refusal;
+pub(crate) mod refusal;
 
 use std::{fmt, fmt::Write as _};
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::certificate::Refusal;
+use crate::certificate::refusal::Refusal;
 
 /// Every failure of this crate. A message names the file or the party and the next step.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Dropped, Effect, Merge};
+use super::{Merge, effect::Effect, tally::Dropped};
 use crate::{
     model::{ClusterId, Endpoint, Gateway, Mesh, Shard},
     remote::state::Uid,

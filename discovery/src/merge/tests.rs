@@ -1,12 +1,12 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{shard::Ignored, *};
 use crate::{
     model::{Endpoint, Export, Gateway, Locality, ServicePort},
     remote::{
         project::{
-            Backing, Fact, GatewayFact, NodeFact, ObjectKey, PodFact, ServiceFact, SliceEndpoint,
-            SliceFact,
+            Backing, Fact, GatewayFact, Kind, NodeFact, ObjectKey, PodFact, ServiceFact,
+            SliceEndpoint, SliceFact,
         },
         watch::Change,
     },

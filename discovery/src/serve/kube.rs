@@ -16,6 +16,8 @@
 
 pub mod accept;
 pub mod answer;
+pub mod column;
+pub mod continuation;
 pub mod encode;
 pub mod item;
 pub mod jsonpath;

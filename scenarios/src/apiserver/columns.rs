@@ -5,7 +5,7 @@ mod text;
 
 use std::time::SystemTime;
 
-use discovery::serve::kube::table::{Cell, Column, age, at};
+use discovery::serve::kube::column::{Cell, Column, age, at};
 use serde_json::{Map, Value, json};
 
 use text::{array, join, labels, one, or_none};

@@ -99,13 +99,13 @@ async fn ended(node: Option<&mut Node>) {
 
 /// The text at a JSON pointer; empty when there is none.
 fn text<'a>(object: &'a Map<String, Value>, pointer: &str) -> &'a str {
-    let found = discovery::serve::kube::table::at(object, pointer);
+    let found = discovery::serve::kube::column::at(object, pointer);
     found.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The number at a JSON pointer; 0 when there is none.
 fn number(object: &Map<String, Value>, pointer: &str) -> i64 {
-    let found = discovery::serve::kube::table::at(object, pointer);
+    let found = discovery::serve::kube::column::at(object, pointer);
     found.and_then(Value::as_i64).unwrap_or_default()
 }
 

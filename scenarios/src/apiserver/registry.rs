@@ -7,8 +7,8 @@ use std::{
 
 use discovery::serve::kube::{
     Resource,
+    column::{Cell, Column},
     jsonpath::JsonPath,
-    table::{Cell, Column},
 };
 use serde_json::{Map, Value};
 

@@ -34,7 +34,7 @@ pub(super) fn check_change(
     let mut causes = Vec::new();
     let mut fixed = |pointer: &str, field: &str| {
         let value = |object: &Map<String, Value>| {
-            discovery::serve::kube::table::at(object, pointer)
+            discovery::serve::kube::column::at(object, pointer)
                 .cloned()
                 .unwrap_or_default()
         };

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
-
 use super::{
+    continuation::Continue,
     item::{Change, Item},
     options::{At, ListParams},
     resource::Resource,
@@ -24,46 +22,6 @@ pub struct Page {
     pub next: Option<String>,
     /// How many are left for further pages, where that is known.
     pub remaining: Option<usize>,
-}
-
-/// The place of a next page: opaque for readers, and of Kubernetes' own form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Continue {
-    #[serde(rename = "v")]
-    form: String,
-    /// The version of the first page; 0 for "whatever it is now".
-    #[serde(rename = "rv")]
-    version: i64,
-    /// The key from which on.
-    start: String,
-}
-
-impl Continue {
-    /// Reads a token.
-    ///
-    /// # Errors
-    /// When it is none of ours.
-    pub fn parse(token: &str) -> Result<Self, Status> {
-        let wrong = || Status::bad_request("continue key is not valid");
-        let text = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| wrong())?;
-        let found: Self = serde_json::from_slice(&text).map_err(|_| wrong())?;
-        match found.form == FORM {
-            true => Ok(found),
-            false => Err(wrong()),
-        }
-    }
-
-    fn after(key: &str, version: i64) -> Self {
-        Self {
-            form: FORM.to_owned(),
-            version,
-            start: format!("{key}\0"),
-        }
-    }
-
-    fn token(&self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_string(self).unwrap_or_default())
-    }
 }
 
 /// Answers a list.
@@ -148,19 +106,12 @@ fn page(resource: &Resource, params: &ListParams, view: View, start: &str) -> Pa
 
 fn forgotten(params: &ListParams, expired: Expired) -> Status {
     match &params.at {
-        At::Page(place) => {
-            let onward = Continue {
-                version: -1,
-                ..place.clone()
-            };
-            Status::expired(INCONSISTENT).continued_by(onward.token())
-        }
+        At::Page(place) => Status::expired(INCONSISTENT).continued_by(place.onward().token()),
         At::Exact(_) => Status::expired("The resourceVersion for the provided list is too old."),
         _ => Status::too_old(0, expired.oldest),
     }
 }
 
-const FORM: &str = "meta.k8s.io/v1";
 const INCONSISTENT: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    list::Continue,
+    continuation::Continue,
     query::Query,
     resource::Resource,
     selector::{FieldSelector, LabelSelector, Selector},

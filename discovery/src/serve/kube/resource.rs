@@ -1,6 +1,6 @@
 //! A resource type: how its objects are called, selected and shown.
 
-use super::table::Column;
+use super::column::Column;
 
 /// A type of objects that a server serves.
 #[derive(Debug, Clone)]

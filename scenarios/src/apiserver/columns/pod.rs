@@ -1,6 +1,6 @@
 //! What a pod's row says.
 
-use discovery::serve::kube::table::at;
+use discovery::serve::kube::column::at;
 use serde_json::{Map, Value};
 
 use super::text::{array, one};

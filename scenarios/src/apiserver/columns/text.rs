@@ -1,6 +1,6 @@
 //! Texts of cells.
 
-use discovery::serve::kube::table::at;
+use discovery::serve::kube::column::at;
 use serde_json::{Map, Value};
 
 /// The text at a place; empty when there is none.

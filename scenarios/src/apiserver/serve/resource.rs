@@ -6,12 +6,12 @@ use discovery::serve::kube::{
     Body, Item, Status, Store,
     accept::Form,
     answer::{json, told},
+    column::at,
     encode::Encoder,
     item::key,
     list::Page,
     options, read,
     status::Details,
-    table::at,
 };
 use http::{Method, Response, StatusCode};
 use serde_json::{Map, Value};

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 
 use super::{Expired, History, Store, View};
 use crate::serve::kube::{
+    column::Column,
     item::{Change, Item},
     resource::{Resource, Selectable},
-    table::Column,
 };
 
 /// Keeps objects of one type.
