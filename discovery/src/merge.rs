@@ -10,6 +10,7 @@ pub(crate) mod effect;
 mod facts;
 mod memory;
 pub(crate) mod shard;
+mod slices;
 pub(crate) mod tally;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -97,9 +98,14 @@ impl Merge {
             News::Left => return self.leave(&cluster),
             News::Roster(named) => return self.call(&named),
             News::Identified(uid) => return self.identify(cluster, uid),
-            News::Changed(kind, change) => {
+            News::Changed(kind, change, at) => {
                 if let Some(facts) = self.facts.get_mut(&cluster) {
-                    facts.take(kind, change);
+                    facts.take(kind, change, at);
+                }
+            }
+            News::Reached(kind, at) => {
+                if let Some(facts) = self.facts.get_mut(&cluster) {
+                    facts.reached(kind, at);
                 }
             }
             News::Absent(kind) => {
@@ -149,7 +155,7 @@ impl Merge {
         }
         for key in settled.services {
             let old = shard_of(&self.mesh, id, &key);
-            let new = facts.shard(&key, &self.rules, old.as_deref());
+            let new = facts.shard(&key, &self.rules, &self.import, old.as_deref());
             let opens =
                 lets_in(&self.mesh, &self.rules.own, id) && opens(old.as_deref(), new.as_ref());
             effect = effect.max(settle_shard(&mut self.mesh, id, &key, old, new));

@@ -25,7 +25,7 @@ use crate::{
     remote::{
         Remote, Settings, Watched,
         observation::{News, Observation},
-        watch::{Audience, Change, Closed, Failure, Subject, follow},
+        watch::{Audience, Change, Closed, Failure, Revision, Subject, follow},
     },
     status::Board,
 };
@@ -222,8 +222,12 @@ impl Registry {
 impl Audience for Ear {
     type Fact = SecretFact;
 
-    async fn hear(&mut self, change: Change<SecretFact>) -> Result<(), Closed> {
+    async fn hear(&mut self, change: Change<SecretFact>, _: Revision) -> Result<(), Closed> {
         self.out.send(change).await.map_err(|_| Closed)
+    }
+
+    async fn reached(&mut self, _: Revision) -> Result<(), Closed> {
+        Ok(())
     }
 
     async fn verify(&mut self) -> Result<(), Failure> {

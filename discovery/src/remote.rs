@@ -32,7 +32,7 @@ use self::{
     observation::{News, Observation},
     project::{Fact, Kind},
     pursuit::Pursuit,
-    watch::{Audience, Change, Closed, Failure, Subject},
+    watch::{Audience, Change, Closed, Failure, Revision, Subject},
 };
 use crate::{
     cluster::{Connection, Target, Wire},
@@ -227,17 +227,21 @@ impl Ear {
 impl Audience for Ear {
     type Fact = Fact;
 
-    async fn hear(&mut self, change: Change<Fact>) -> Result<(), Closed> {
+    async fn hear(&mut self, change: Change<Fact>, at: Revision) -> Result<(), Closed> {
         let is_list = matches!(change, Change::Listed(_));
         match is_list {
             true => self.metrics.lists.inc(),
             false => self.metrics.events.inc(),
         }
-        self.tell(News::Changed(self.kind, change)).await?;
+        self.tell(News::Changed(self.kind, change, at)).await?;
         if is_list {
             self.watched.update(|state| state.listed(self.kind));
         }
         Ok(())
+    }
+
+    async fn reached(&mut self, at: Revision) -> Result<(), Closed> {
+        self.tell(News::Reached(self.kind, at)).await
     }
 
     async fn verify(&mut self) -> Result<(), Failure> {

@@ -20,8 +20,9 @@ use crate::{
     topology::{XDS_PORT, pod_address},
     world::{
         Cluster,
+        config::leaf_directory,
         objects::{DISCOVERY, DISCOVERY_NAMESPACE},
-        role::{DISCOVERY_ADDRESS, leaf_directory},
+        role::DISCOVERY_ADDRESS,
     },
 };
 

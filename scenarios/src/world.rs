@@ -11,6 +11,8 @@ pub mod cluster;
 pub mod config;
 pub mod control_plane;
 pub mod furniture;
+pub mod host;
+pub mod image;
 pub mod kubeconfig;
 pub mod kubelet;
 pub mod mount;

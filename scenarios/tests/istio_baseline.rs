@@ -13,7 +13,7 @@ use scenarios::{
     world::{
         World,
         cluster::istio::{Flavour, GatewayKind, GatewayPlan, ISTIOD},
-        kubelet::OURS,
+        image::OURS,
     },
 };
 use serde_json::json;

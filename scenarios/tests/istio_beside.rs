@@ -17,7 +17,7 @@ use scenarios::{
     world::{
         World,
         cluster::istio::{Flavour, GatewayKind, charted},
-        kubelet::OURS,
+        image::OURS,
         terminal::Terminal,
     },
 };

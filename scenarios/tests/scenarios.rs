@@ -25,6 +25,7 @@ mod istio_matrix;
 mod istio_scale;
 mod newcomer;
 mod one_cluster;
+mod reading;
 mod setting;
 mod sidecars_agree;
 mod stage;

@@ -32,6 +32,8 @@ pub(crate) const ARRIVAL: Duration = Duration::from_secs(20);
 pub(crate) struct Setting {
     pub(crate) v1: Workload,
     pub(crate) v2: Workload,
+    /// What v2 is rolled over to.
+    pub(crate) v2_next: Workload,
     pub(crate) client: Workload,
     other: Workload,
     gateway: Workload,
@@ -49,6 +51,7 @@ impl Setting {
             v1: hello("helloworld-v1", "helloworld", "v1").at(20),
             // c2's first pod has the address that `other` has in c1.
             v2: hello("helloworld-v2", "helloworld", "v2").at(50),
+            v2_next: hello("helloworld-v2-next", "helloworld", "v2"),
             other: hello("other", "other", "other").at(50),
             client: Workload::new("client", "client", client, Role::Client).at(30),
             gateway: role::gateway(),

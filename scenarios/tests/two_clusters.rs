@@ -9,6 +9,7 @@ mod boundaries;
 mod bulk;
 mod outage;
 mod shares;
+mod unreadable;
 mod withdrawal;
 
 use anyhow::Result;
@@ -23,5 +24,6 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     boundaries::are_real(world, &setting, report).await?;
     withdrawal::takes_effect(world, &setting, report).await?;
     outage::loses_nothing(world, &setting, report).await?;
-    bulk::arrives_intact(world, report).await
+    bulk::arrives_intact(world, report).await?;
+    unreadable::is_not_empty(world, &setting, report).await
 }

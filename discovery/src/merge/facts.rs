@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    hash::Hash,
     sync::Arc,
 };
 
@@ -15,16 +14,15 @@ use trust::identity::TrustDomain;
 use super::{
     Rules,
     shard::{Built, Ignored, Surroundings, gather},
+    slices::{Slices, service_of},
 };
 use crate::{
     export,
     import::Policy,
     model::{Cluster, ClusterId, Endpoint, Export, Gateway, Network, ServiceKey, Shard},
     remote::{
-        project::{
-            Backing, Fact, GatewayFact, Kind, NodeFact, ObjectKey, PodFact, ServiceFact, SliceFact,
-        },
-        watch::Change,
+        project::{Fact, GatewayFact, Kind, NodeFact, ObjectKey, PodFact, ServiceFact, SliceFact},
+        watch::{Change, Revision},
     },
 };
 
@@ -33,7 +31,7 @@ use crate::{
 pub(crate) struct Facts {
     id: ClusterId,
     services: HashMap<ServiceKey, ServiceFact>,
-    slices: HashMap<ObjectKey, Slice>,
+    slices: Slices,
     pods: HashMap<ObjectKey, PodFact>,
     nodes: HashMap<ObjectKey, NodeFact>,
     namespaces: HashMap<ObjectKey, Option<Network>>,
@@ -41,20 +39,13 @@ pub(crate) struct Facts {
     exports: HashSet<ServiceKey>,
     /// Services that are gateways.
     gateways: BTreeSet<ServiceKey>,
-    /// Slices of a service.
-    by_service: HashMap<ServiceKey, BTreeSet<ObjectKey>>,
-    /// Slices that name a pod.
-    by_pod: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// How far the pods' watch has come.
+    pods_at: Revision,
+    /// Services with endpoints that are kept until pods named in their place are known.
+    held: BTreeSet<ServiceKey>,
     settled: BTreeSet<Kind>,
     complete: bool,
     touched: Touched,
-    ignored: BTreeMap<Ignored, usize>,
-}
-
-#[derive(Debug)]
-struct Slice {
-    fact: SliceFact,
-    built: Built,
 }
 
 /// What is to be looked at again.
@@ -82,38 +73,46 @@ impl Facts {
         Self {
             id,
             services: HashMap::new(),
-            slices: HashMap::new(),
+            slices: Slices::default(),
             pods: HashMap::new(),
             nodes: HashMap::new(),
             namespaces: HashMap::new(),
             mesh_configs: HashMap::new(),
             exports: HashSet::new(),
             gateways: BTreeSet::new(),
-            by_service: HashMap::new(),
-            by_pod: HashMap::new(),
+            pods_at: 0,
+            held: BTreeSet::new(),
             settled: BTreeSet::new(),
             complete: false,
             touched: Touched::default(),
-            ignored: BTreeMap::new(),
         }
     }
 
-    /// Takes a change in.
-    pub(crate) fn take(&mut self, kind: Kind, change: Change<Fact>) {
+    /// Takes a change in, which its API server made at that revision.
+    pub(crate) fn take(&mut self, kind: Kind, change: Change<Fact>, at: Revision) {
         match change {
             Change::Listed(listed) => {
                 let mut before = self.keys(kind);
                 for (key, fact) in listed {
                     before.remove(&key);
-                    self.put(key, fact);
+                    self.put(key, fact, at);
                 }
                 for key in before {
                     self.remove(kind, &key);
                 }
                 self.settled(kind);
             }
-            Change::Applied(key, fact) => self.put(key, fact),
+            Change::Applied(key, fact) => self.put(key, fact, at),
             Change::Gone(key) => self.remove(kind, &key),
+        }
+        self.reached(kind, at);
+    }
+
+    /// All that happened to a kind up to that revision is known.
+    pub(crate) fn reached(&mut self, kind: Kind, at: Revision) {
+        if kind == Kind::Pod {
+            self.pods_at = at;
+            self.touched.services.extend(self.held.iter().cloned());
         }
     }
 
@@ -145,7 +144,7 @@ impl Facts {
         let mut slices = touched.slices;
         let mut services = touched.services;
         if touched.everything {
-            slices.extend(self.slices.keys().cloned());
+            slices.extend(self.slices.keys());
             services.extend(self.services.keys().cloned());
         } else if !touched.nodes.is_empty() {
             slices.extend(self.slices_on(&touched.nodes));
@@ -161,23 +160,52 @@ impl Facts {
 
     /// What this cluster contributes to a service; `None` when it has no such Service.
     pub(crate) fn shard(
-        &self,
+        &mut self,
         key: &ServiceKey,
         rules: &Rules,
+        import: &Policy,
         old: Option<&Shard>,
     ) -> Option<Shard> {
-        let service = self.services.get(key)?;
-        let slices = self.by_service.get(key).into_iter().flatten();
-        let endpoints = slices
-            .filter_map(|slice| self.slices.get(slice))
-            .flat_map(|slice| &slice.built.endpoints);
         let old: &[Arc<Endpoint>] = old.map_or(&[], |old| &old.endpoints);
+        let kept = self.kept(key, rules, import, old);
+        match kept.is_empty() {
+            true => self.held.remove(key),
+            false => self.held.insert(key.clone()),
+        };
+        let service = self.services.get(key)?;
+        let endpoints = self.slices.endpoints(key).chain(kept);
         Some(Shard {
             export: self.export(key, service, rules),
             headless: service.headless,
             ports: service.ports.clone(),
             endpoints: gather(endpoints, old),
         })
+    }
+
+    /// Endpoints that a service had, kept although its slices name others now: where no other
+    /// would be ready, and of those named the pods are not known yet, because their watch is
+    /// behind the slices' one. That a pod is not known does not mean that it is not there.
+    fn kept<'a>(
+        &self,
+        key: &ServiceKey,
+        rules: &Rules,
+        import: &Policy,
+        old: &'a [Arc<Endpoint>],
+    ) -> Vec<&'a Arc<Endpoint>> {
+        let is_empty = !self.slices.endpoints(key).any(|endpoint| endpoint.ready);
+        let is_open = is_empty && self.slices.awaits_pods(key, self.pods_at);
+        let is_let_in = |endpoint: &Endpoint| {
+            let network = endpoint.network.as_ref();
+            self.id == rules.own || import.pod(endpoint.address, network).is_ok()
+        };
+        let old = old.iter().filter(|endpoint| is_open && endpoint.ready);
+        old.filter(|endpoint| {
+            let pod = self
+                .pods
+                .get(&ObjectKey::new(&key.namespace, &endpoint.pod));
+            pod.is_some_and(|pod| pod.addresses.contains(&endpoint.address)) && is_let_in(endpoint)
+        })
+        .collect()
     }
 
     /// What belongs to the cluster as a whole.
@@ -204,7 +232,10 @@ impl Facts {
 
     /// What an operator should know of its gateways.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let held = self.held.iter().map(|key| format!(
+            "service {key}: the pods that its slices name now are not known yet; those before are kept until they are: see that pods can be listed and watched"
+        ));
+        let mut notes: Vec<_> = held.collect();
         for (key, gateway) in self.gateways() {
             let unresolved = gateway.host_names.iter().map(|name| format!(
                 "gateway {key}: the host name {name} is not resolved; give the Service an IP address or externalIPs"
@@ -227,7 +258,7 @@ impl Facts {
 
     /// Entries of slices that are not used, by reason.
     pub(crate) fn ignored(&self) -> &BTreeMap<Ignored, usize> {
-        &self.ignored
+        self.slices.ignored()
     }
 
     fn count(&self, kind: Kind) -> usize {
@@ -247,7 +278,7 @@ impl Facts {
             map.keys().cloned().collect()
         }
         match kind {
-            Kind::EndpointSlice => of(&self.slices),
+            Kind::EndpointSlice => self.slices.keys().collect(),
             Kind::MeshConfig => of(&self.mesh_configs),
             Kind::Namespace => of(&self.namespaces),
             Kind::Node => of(&self.nodes),
@@ -257,10 +288,14 @@ impl Facts {
         }
     }
 
-    fn put(&mut self, key: ObjectKey, fact: Fact) {
+    fn put(&mut self, key: ObjectKey, fact: Fact, at: Revision) {
         match fact {
             Fact::Service(fact) => self.put_service(key, fact),
-            Fact::Slice(fact) => self.put_slice(key, fact),
+            Fact::Slice(fact) => {
+                let touched = self.slices.put(key.clone(), fact, at);
+                self.touched.services.extend(touched);
+                self.touched.slices.insert(key);
+            }
             Fact::Pod(fact) => {
                 if store(&mut self.pods, &key, fact) {
                     self.touch_pod(&key);
@@ -288,7 +323,7 @@ impl Facts {
     fn remove(&mut self, kind: Kind, key: &ObjectKey) {
         match kind {
             Kind::Service => self.remove_service(key),
-            Kind::EndpointSlice => self.remove_slice(key),
+            Kind::EndpointSlice => self.touched.services.extend(self.slices.remove(key)),
             Kind::ServiceExport if self.exports.remove(key) => self.touch_service(key),
             Kind::Pod if self.pods.remove(key).is_some() => self.touch_pod(key),
             Kind::Node if self.nodes.remove(key).is_some() => {
@@ -320,52 +355,14 @@ impl Facts {
         }
     }
 
-    fn put_slice(&mut self, key: ObjectKey, fact: SliceFact) {
-        if self
-            .slices
-            .get(&key)
-            .is_some_and(|slice| slice.fact == fact)
-        {
-            return;
-        }
-        self.remove_slice(&key);
-        let service = service_of(&key, &fact);
-        self.by_service
-            .entry(service.clone())
-            .or_default()
-            .insert(key.clone());
-        for pod in pods_of(&key, &fact) {
-            self.by_pod.entry(pod).or_default().insert(key.clone());
-        }
-        self.touched.services.insert(service);
-        self.touched.slices.insert(key.clone());
-        let built = Built::default();
-        self.slices.insert(key, Slice { fact, built });
-    }
-
-    fn remove_slice(&mut self, key: &ObjectKey) {
-        let Some(slice) = self.slices.remove(key) else {
-            return;
-        };
-        self.count_ignored(&slice.built, &Built::default());
-        let service = service_of(key, &slice.fact);
-        forget(&mut self.by_service, &service, key);
-        for pod in pods_of(key, &slice.fact) {
-            forget(&mut self.by_pod, &pod, key);
-        }
-        self.touched.services.insert(service);
-    }
-
     /// A service's marks decide whether its slices are built at all.
     fn touch_service(&mut self, key: &ServiceKey) {
         self.touched.services.insert(key.clone());
-        let slices = self.by_service.get(key).into_iter().flatten();
-        self.touched.slices.extend(slices.cloned());
+        self.touched.slices.extend(self.slices.of(key).cloned());
     }
 
     fn touch_pod(&mut self, key: &ObjectKey) {
-        let slices = self.by_pod.get(key).into_iter().flatten();
-        self.touched.slices.extend(slices.cloned());
+        self.touched.slices.extend(self.slices.naming(key).cloned());
     }
 
     fn slices_on(&self, nodes: &HashSet<Arc<str>>) -> Vec<ObjectKey> {
@@ -373,21 +370,19 @@ impl Facts {
             .pods
             .iter()
             .filter(|(_, pod)| nodes.contains(&pod.node));
-        let slices = pods.filter_map(|(key, _)| self.by_pod.get(key)).flatten();
+        let slices = pods.flat_map(|(key, _)| self.slices.naming(key));
         slices.cloned().collect()
     }
 
     /// Builds a slice anew; its service when it still exists.
     fn rebuild(&mut self, key: &ObjectKey, rules: &Rules, import: &Policy) -> Option<ServiceKey> {
-        let slice = self.slices.get(key)?;
-        let service = service_of(key, &slice.fact);
+        let fact = self.slices.get(key)?;
+        let service = service_of(key, fact);
         let built = match self.is_used(&service, rules) {
-            true => self.build(key, &slice.fact, rules, import),
+            true => self.build(key, fact, rules, import),
             false => Built::default(),
         };
-        let slice = self.slices.get_mut(key)?;
-        let old = std::mem::replace(&mut slice.built, built.clone());
-        self.count_ignored(&old, &built);
+        self.slices.built(key, built);
         Some(service)
     }
 
@@ -434,16 +429,6 @@ impl Facts {
             .find_map(|text| text.parse().ok());
         written.unwrap_or_else(|| rules.trust_domain.clone())
     }
-
-    fn count_ignored(&mut self, old: &Built, new: &Built) {
-        for reason in &new.ignored {
-            *self.ignored.entry(*reason).or_default() += 1;
-        }
-        for reason in &old.ignored {
-            let count = self.ignored.entry(*reason).or_default();
-            *count = count.saturating_sub(1);
-        }
-    }
 }
 
 /// Whether this is news.
@@ -453,34 +438,6 @@ fn store<T: PartialEq>(map: &mut HashMap<ObjectKey, T>, key: &ObjectKey, fact: T
         map.insert(key.clone(), fact);
     }
     is_news
-}
-
-fn forget<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<ObjectKey>>, under: &K, key: &ObjectKey) {
-    if let Some(keys) = index.get_mut(under) {
-        keys.remove(key);
-        if keys.is_empty() {
-            index.remove(under);
-        }
-    }
-}
-
-fn service_of(slice: &ObjectKey, fact: &SliceFact) -> ServiceKey {
-    ServiceKey {
-        namespace: Arc::clone(&slice.namespace),
-        name: Arc::clone(&fact.service),
-    }
-}
-
-fn pods_of<'a>(slice: &'a ObjectKey, fact: &'a SliceFact) -> impl Iterator<Item = ObjectKey> + 'a {
-    fact.endpoints
-        .iter()
-        .filter_map(|endpoint| match &endpoint.backing {
-            Backing::Pod(name) => Some(ObjectKey {
-                namespace: Arc::clone(&slice.namespace),
-                name: Arc::clone(name),
-            }),
-            Backing::Elsewhere | Backing::Nothing => None,
-        })
 }
 
 fn addresses(gateway: &GatewayFact) -> impl Iterator<Item = Gateway> + '_ {

@@ -40,6 +40,8 @@ pub(crate) enum Ignored {
 pub(crate) struct Built {
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) ignored: Vec<Ignored>,
+    /// Whether it names ready pods that are not known, or not at that address.
+    pub(crate) lacks_pods: bool,
 }
 
 /// What surrounds a slice in its cluster.
@@ -108,7 +110,11 @@ where
         for entry in &slice.endpoints {
             match self.endpoint(entry, &ports) {
                 Ok(endpoint) => built.endpoints.push(Arc::new(endpoint)),
-                Err(reason) => built.ignored.push(reason),
+                Err(reason) => {
+                    let is_lacking = matches!(reason, Ignored::UnknownPod | Ignored::NotItsAddress);
+                    built.lacks_pods |= entry.ready && is_lacking;
+                    built.ignored.push(reason);
+                }
             }
         }
         built

@@ -8,10 +8,11 @@ use crate::{
             Backing, Fact, GatewayFact, Kind, NodeFact, ObjectKey, PodFact, ServiceFact,
             SliceEndpoint, SliceFact,
         },
-        watch::Change,
+        watch::{Change, Revision},
     },
 };
 
+mod behind;
 mod import;
 mod random;
 mod remembered;
@@ -103,7 +104,7 @@ impl World {
         for cluster in [OWN, PEER] {
             world.news(cluster, News::Joined);
             for kind in Kind::ALL {
-                world.news(cluster, News::Changed(kind, Change::Listed(Vec::new())));
+                world.news(cluster, News::Changed(kind, Change::Listed(Vec::new()), 0));
             }
         }
         world.news(OWN, News::Roster([PEER.into()].into()));
@@ -117,7 +118,17 @@ impl World {
     }
 
     fn change(&mut self, cluster: &str, kind: Kind, change: Change<Fact>) -> Effect {
-        self.news(cluster, News::Changed(kind, change));
+        self.change_at(0, cluster, kind, change)
+    }
+
+    fn change_at(
+        &mut self,
+        at: Revision,
+        cluster: &str,
+        kind: Kind,
+        change: Change<Fact>,
+    ) -> Effect {
+        self.news(cluster, News::Changed(kind, change, at));
         self.0.settle()
     }
 
@@ -179,7 +190,7 @@ fn a_cluster_enters_when_its_lists_are_complete() {
         assert_eq!(world.0.mesh.missing, [OWN.into()].into());
         match kind.is_optional() {
             true => world.news(OWN, News::Absent(kind)),
-            false => world.news(OWN, News::Changed(kind, Change::Listed(Vec::new()))),
+            false => world.news(OWN, News::Changed(kind, Change::Listed(Vec::new()), 0)),
         };
         world.0.settle();
     }

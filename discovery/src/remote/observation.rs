@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     project::{Fact, Kind},
     state::Uid,
-    watch::Change,
+    watch::{Change, Revision},
 };
 use crate::model::ClusterId;
 
@@ -21,8 +21,10 @@ pub(crate) struct Observation {
 pub(crate) enum News {
     /// There is such a cluster; nothing is known of it.
     Joined,
-    /// Objects changed.
-    Changed(Kind, Change<Fact>),
+    /// Objects changed, at that revision.
+    Changed(Kind, Change<Fact>, Revision),
+    /// Whatever happened to a kind up to that revision is known.
+    Reached(Kind, Revision),
     /// The cluster does without a kind. What was known of it stays.
     Absent(Kind),
     /// The cluster is no member any more.

@@ -49,6 +49,10 @@ pub(crate) enum Change<T> {
     Gone(ObjectKey),
 }
 
+/// A `resourceVersion` as a number, by which changes of one API server can be ordered
+/// (KEP-5504); 0 for one that is none.
+pub(crate) type Revision = u64;
+
 /// Why an API server did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -66,11 +70,15 @@ pub(crate) trait Audience: Send {
     /// What is kept of an object.
     type Fact: Send;
 
-    /// Takes a change in, in order.
+    /// Takes a change in, in order, made at that revision.
     fn hear(
         &mut self,
         change: Change<Self::Fact>,
+        at: Revision,
     ) -> impl Future<Output = Result<(), Closed>> + Send;
+
+    /// There was nothing to hear up to that revision.
+    fn reached(&mut self, at: Revision) -> impl Future<Output = Result<(), Closed>> + Send;
 
     /// Asked before a whole list is handed over, and before a watch goes on: the answers may
     /// come from somebody else.
@@ -208,7 +216,8 @@ where
                 .await
                 .map_err(|failure| self.torn(failure))?;
             let found = std::mem::take(&mut self.found);
-            audience.hear(Change::Listed(found)).await?;
+            let at = revision(&version);
+            audience.hear(Change::Listed(found), at).await?;
         }
         self.cursor.on(Outcome::Page { version, next });
         Ok(())
@@ -290,20 +299,21 @@ where
             WatchEvent::Deleted(object) => (object, true),
             WatchEvent::Bookmark(mark) => {
                 let version = mark.metadata.resource_version;
+                audience.reached(revision(&version)).await?;
                 self.cursor.on(Outcome::Event { version });
                 return Ok(());
             }
             WatchEvent::Error(_) => return Ok(()),
         };
+        let version = object.meta().resource_version.clone().unwrap_or_default();
         if let Some(key) = self.interner.key(object.meta()) {
             let fact = (self.subject.project)(&object, &mut self.interner);
             let change = match fact.filter(|_| !is_gone) {
                 Some(fact) => Change::Applied(key, fact),
                 None => Change::Gone(key),
             };
-            audience.hear(change).await?;
+            audience.hear(change, revision(&version)).await?;
         }
-        let version = object.meta().resource_version.clone().unwrap_or_default();
         self.cursor.on(Outcome::Event { version });
         Ok(())
     }
@@ -321,6 +331,10 @@ where
         self.cursor.on(Outcome::Ended);
         Err(Stop::Failed(failure))
     }
+}
+
+fn revision(version: &str) -> Revision {
+    version.parse().unwrap_or_default()
 }
 
 impl From<Closed> for Stop {

@@ -166,6 +166,17 @@ impl ApiServer {
         });
     }
 
+    /// Tells the watches of pods that they have heard everything so far.
+    pub(crate) fn bookmark_pods(&self) {
+        self.store(|store| {
+            store.version += 1;
+            let metadata = json!({"resourceVersion": store.version.to_string()});
+            let mark = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata});
+            let event = json!({"type": "BOOKMARK", "object": mark});
+            store.log.push((store.version, PODS.into(), event));
+        });
+    }
+
     /// Lists and watches since the last call, without the questions who it is and what it has.
     pub(crate) fn take_requests(&self) -> Vec<Asked> {
         let mut requests = self.store(|store| std::mem::take(&mut store.requests));

@@ -38,6 +38,24 @@ async fn a_slice_before_its_pod_is_no_endpoint_until_the_pod_comes() {
 }
 
 #[tokio::test]
+async fn the_last_endpoint_leaves_when_pods_are_known_as_far_as_its_slice() {
+    let world = World::start().await;
+    let strange = slice("hello-1", &[("c2-b", "10.0.0.2", true)]);
+    world.c2.apply(SLICES, strange);
+    let held = world
+        .until_status(|c2| c2["ignoredEndpoints"]["unknown_pod"] == 1)
+        .await;
+    let note = held["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("service sample/hello: the pods"), "{note}");
+    assert_eq!(pods(&world.now(), "c2"), set(&["c2-a"]));
+    world.c2.bookmark_pods();
+    world.until(|mesh| pods(mesh, "c2").is_empty()).await;
+    let settled = world.until_status(|c2| c2["endpoints"] == 0).await;
+    assert_eq!(settled["notes"], json!([]));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn what_is_deleted_or_unmarked_leaves() {
     let world = World::start().await;
     world.c2.apply(SERVICES, hello(false));

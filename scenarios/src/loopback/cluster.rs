@@ -33,7 +33,7 @@ use crate::{
     },
     world::{
         api::Api,
-        config::{GatewayListen, Site},
+        config::{GatewayListen, Site, leaf_directory},
         furniture::{self, ACCOUNTS},
         kubeconfig::Kubeconfig,
         objects::{self, DISCOVERY, DISCOVERY_NAMESPACE},
@@ -341,7 +341,7 @@ impl Cluster {
         eventually("every account has a certificate", READY, async || {
             agent.check()?;
             for (_, account) in ACCOUNTS {
-                let leaf = role::leaf_directory(&directory, account);
+                let leaf = leaf_directory(&directory, account);
                 ensure!(leaf.join("root-cert.pem").exists(), "no leaf for {account}");
                 let socket = role::secrets_socket(&directory, account);
                 ensure!(socket.exists(), "no socket for {account}");

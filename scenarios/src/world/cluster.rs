@@ -23,11 +23,13 @@ use super::{
     Wan,
     api::Api,
     balancer::Balancer,
+    config::leaf_directory,
     control_plane::{ControlPlane, Places},
     furniture::{self, ACCOUNTS},
+    host::Host,
     kubeconfig::Kubeconfig,
     objects,
-    pod::{Host, Pod},
+    pod::Pod,
     role,
 };
 use crate::{
@@ -187,7 +189,7 @@ impl Cluster {
         eventually("every account has a certificate", AGENT_LIMIT, async || {
             agent.check()?;
             for (_, account) in ACCOUNTS {
-                let leaf = role::leaf_directory(&self.directory, account);
+                let leaf = leaf_directory(&self.directory, account);
                 let socket = role::secrets_socket(&self.directory, account);
                 ensure!(leaf.join("root-cert.pem").exists(), "no leaf for {account}");
                 ensure!(socket.exists(), "no socket for {account}");
@@ -219,7 +221,7 @@ impl Cluster {
     /// The leaf directories that the agent keeps.
     pub fn leaves(&self) -> impl Iterator<Item = PathBuf> {
         let accounts = ACCOUNTS.iter();
-        accounts.map(|(_, account)| role::leaf_directory(&self.directory, account))
+        accounts.map(|(_, account)| leaf_directory(&self.directory, account))
     }
 
     /// Makes a kubeconfig with a token of the reader's account, which ends when

@@ -7,10 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    objects::{DISCOVERY, DISCOVERY_NAMESPACE},
-    role::{leaf_directory, state_directory},
-};
+use super::objects::{DISCOVERY, DISCOVERY_NAMESPACE};
 use crate::topology::{ClusterPlan, GATEWAY, SYSTEM_NAMESPACE};
 
 /// A role's place: its cluster, and where files are.
@@ -90,4 +87,16 @@ impl Site {
             "accessLog": true,
         })
     }
+}
+
+/// Where the pod of this directory keeps what outlives its process.
+#[must_use]
+pub fn state_directory(pod: &Path) -> PathBuf {
+    pod.join("state")
+}
+
+/// The directory in which an account's leaf is kept fresh.
+#[must_use]
+pub fn leaf_directory(cluster: &Path, account: &str) -> PathBuf {
+    cluster.join("tls").join(account)
 }

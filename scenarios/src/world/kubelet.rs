@@ -18,16 +18,9 @@ use k8s_openapi::api::{
     core::v1::{HostAlias, Pod},
 };
 
-use super::{cluster::istio::Installed, pod::Host, role::Outfit};
+use super::{cluster::istio::Installed, host::Host, image::NOTHING, role::Outfit};
 use crate::{netns::Netns, process::Program, rootfs::Rootfs, topology::API_PORT};
 use container::{Container, Phase, SIDECAR};
-
-/// The image of our command.
-pub const OURS: &str = "registry.example/isthmus:world";
-/// The image of the application.
-pub const APP: &str = "registry.example/world-app:world";
-/// The image of nothing: what is there for the test to step into.
-pub const NOTHING: &str = "registry.example/nothing:world";
 
 /// A pod on its way: where it is, and what it is.
 #[derive(Debug)]
@@ -215,6 +208,7 @@ const ACCESS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::image::OURS;
 
     #[test]
     fn an_image_is_known_by_its_name_alone() {

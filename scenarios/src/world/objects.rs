@@ -6,7 +6,7 @@ use anyhow::Result;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use super::kubelet::{APP, NOTHING};
+use super::image::{APP, NOTHING};
 use crate::topology::{
     APP_PORT, ClusterPlan, GATEWAY, MESH_PORT, POD_RANGE, SYSTEM_NAMESPACE, ServicePlan, Workload,
 };

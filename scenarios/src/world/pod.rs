@@ -16,49 +16,21 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    Wan,
     api::Api,
     cluster::istio::Installed,
-    kubeconfig::Kubeconfig,
+    config::state_directory,
+    host::Host,
     kubelet::Admitted,
     objects,
-    role::{self, Check, Outfit, Seat},
+    role::{Check, Outfit, Seat},
 };
 use crate::{
-    netns::{Bridge, Netns},
-    peers::Peers,
+    netns::Netns,
     probe::{self, Page, eventually},
     process::{Process, Program},
     rootfs::Rootfs,
-    topology::{ClusterPlan, NODE_ON_POD_BRIDGE, OUTBOUND_PORT, Role, SERVICE_PORT, Workload},
+    topology::{NODE_ON_POD_BRIDGE, OUTBOUND_PORT, Role, SERVICE_PORT, Workload},
 };
-
-/// What a pod needs of the cluster that it starts in.
-#[derive(Debug, Clone, Copy)]
-pub struct Host<'a> {
-    /// The cluster.
-    pub plan: &'a ClusterPlan,
-    /// Where the programs are.
-    pub peers: &'a Peers,
-    /// The run's name, the beginning of every namespace's.
-    pub run: &'a str,
-    /// The cluster's directory.
-    pub directory: &'a Path,
-    /// Where logs go.
-    pub logs: &'a Path,
-    /// The node's namespace.
-    pub node: &'a Netns,
-    /// The bridge of the pods, in the node's namespace.
-    pub bridge: &'a Bridge,
-    /// The wan, for gateways.
-    pub wan: &'a Wan,
-    /// The cluster's API.
-    pub api: &'a Api,
-    /// How to reach it.
-    pub kubeconfig: &'a Kubeconfig,
-    /// What charts have installed.
-    pub installed: Option<&'a Installed>,
-}
 
 impl<'a> Host<'a> {
     fn installed(&self) -> Result<&'a Installed> {
@@ -246,7 +218,7 @@ impl Pod {
     /// Where a role of ours keeps what outlives its process.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        role::state_directory(&self.directory)
+        state_directory(&self.directory)
     }
 
     /// Where a file of its own lies outside.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     bootstrap::{ADMIN_PORT, Bootstrap, envoy_arguments},
-    config::{GatewayListen, Site},
+    config::{GatewayListen, Site, leaf_directory},
     mount,
     objects::{DISCOVERY, DISCOVERY_NAMESPACE},
 };
@@ -295,16 +295,4 @@ pub fn agent_config(plan: &ClusterPlan, cluster: &Path, accounts: &[(&str, &str)
 #[must_use]
 pub fn secrets_socket(cluster: &Path, account: &str) -> PathBuf {
     cluster.join("sds").join(account).join("socket")
-}
-
-/// Where the pod of this directory keeps what outlives its process.
-#[must_use]
-pub fn state_directory(pod: &Path) -> PathBuf {
-    pod.join("state")
-}
-
-/// The directory in which an account's leaf is kept fresh.
-#[must_use]
-pub fn leaf_directory(cluster: &Path, account: &str) -> PathBuf {
-    cluster.join("tls").join(account)
 }

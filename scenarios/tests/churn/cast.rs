@@ -17,9 +17,10 @@ use scenarios::{
     usage::Usage,
     world::{
         Cluster, World,
+        config::leaf_directory,
         objects::{DISCOVERY, DISCOVERY_NAMESPACE},
         pod::Pod,
-        role::{self, DISCOVERY_ADDRESS, leaf_directory},
+        role::{self, DISCOVERY_ADDRESS},
     },
 };
 use serde_json::Value;

@@ -14,11 +14,12 @@ use scenarios::{
 };
 
 use super::{
-    pages::{cluster_at, comes_back, dies, readiness, remembers},
+    pages::{comes_back, dies, readiness, remembers},
     traffic::{Step, Traffic},
 };
 use crate::{
     newcomer,
+    reading::cluster_at,
     setting::{ARCHIVE, ARRIVAL, HELLOWORLD, Setting, weighs},
 };
 

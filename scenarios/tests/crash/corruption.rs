@@ -11,10 +11,13 @@ use scenarios::{
 };
 
 use super::{
-    pages::{cluster_at, clusters, comes_back, gateway, said},
+    pages::{comes_back, gateway, said},
     traffic::{Away, Step, Traffic},
 };
-use crate::setting::{ARRIVAL, weighs};
+use crate::{
+    reading::{cluster_at, clusters},
+    setting::{ARRIVAL, weighs},
+};
 
 /// How a file is damaged.
 #[derive(Debug, Clone, Copy)]

@@ -19,7 +19,7 @@ use scenarios::{
 use serde_json::{Value, json};
 
 use super::traffic::Away;
-use crate::setting::ARRIVAL;
+use crate::{reading::cluster_at, setting::ARRIVAL};
 
 /// Kills a pod's programs and starts them again after a while; says when they were away, and
 /// how long the start took.
@@ -65,22 +65,6 @@ pub(super) async fn remembers(
         "{reader} shows {shown}; {cluster} is dead since {least:?}"
     );
     Ok(Took(age.unwrap_or_default()))
-}
-
-/// How the discovery of `reader` shows a cluster.
-pub(super) async fn cluster_at(world: &World, reader: &str, cluster: &str) -> Result<Value> {
-    let page = clusters(world.cluster(reader).pod(DISCOVERY)?).await?;
-    let all = page["clusters"].as_array().context("no list of clusters")?;
-    let shown = all.iter().find(|one| one["cluster"] == cluster);
-    shown
-        .cloned()
-        .with_context(|| format!("{cluster} is not listed: {page}"))
-}
-
-/// `/debug/clusters` of a discovery.
-pub(super) async fn clusters(discovery: &Pod) -> Result<Value> {
-    let page = discovery.page(DISCOVERY_DEBUG_PORT, "/debug/clusters");
-    page.await?.json()
 }
 
 /// The readiness of a discovery, with what it says.

@@ -11,9 +11,8 @@ use scenarios::{
 };
 use serde_json::json;
 
-use super::cast::{
-    ARRIVAL, Cast, SECRET, asked, clusters, never_listed, remove, revoke, shown, shows,
-};
+use super::cast::{ARRIVAL, Cast, SECRET, asked, never_listed, remove, revoke};
+use crate::reading::{clusters, reader, shown, shows};
 
 /// The second one.
 pub(super) const HEIR: &str = "istio-remote-secret-c2-again";
@@ -32,7 +31,7 @@ async fn nobody_has_two_names(world: &World, report: &Report) -> Result<()> {
         let c1 = world.cluster("c1");
         c1.add_remote_secret(name, &kubeconfig).await?;
         let reason = eventually("the second name is refused", ARRIVAL, async || {
-            let page = clusters(world).await?;
+            let page = clusters(reader(world)?).await?;
             let all = page["clusters"].as_array();
             let mirror = all.and_then(|all| all.iter().find(|one| one["cluster"] == name));
             let mirror = mirror.context("it is not shown")?;
@@ -66,7 +65,7 @@ async fn an_heir_takes_over(world: &World, cast: &mut Cast, report: &Report) -> 
     world.cluster("c1").api().create::<Secret>(second).await?;
     report.when("a second secret for c2 is made");
     let reason = eventually("the second secret is refused", ARRIVAL, async || {
-        let page = clusters(world).await?;
+        let page = clusters(reader(world)?).await?;
         let refused = page["secrets"]["refused"].as_array();
         let refusal = refused.and_then(|all| all.iter().find(|one| one["secret"] == HEIR));
         let refusal = refusal.with_context(|| format!("{}", page["secrets"]))?;

@@ -11,20 +11,17 @@ use scenarios::{
     audit::Audit,
     crowd::Crowd,
     peers::Peers,
-    probe::eventually,
     recorder::{Happening, Recorder, Records},
     report::Report,
-    topology::{ClusterPlan, DISCOVERY_DEBUG_PORT, SYSTEM_NAMESPACE},
+    topology::{ClusterPlan, SYSTEM_NAMESPACE},
     world::{
         World,
-        objects::DISCOVERY,
-        pod::Pod,
         role::{self, DISCOVERY_ADDRESS},
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::stage::Scene;
+use crate::{reading::shows, stage::Scene};
 
 /// The remote secret of c2, as istioctl names it.
 pub(super) const SECRET: &str = "istio-remote-secret-c2";
@@ -189,48 +186,6 @@ pub(super) fn never_listed(world: &World, since: SystemTime) -> Result<()> {
         lists[0]
     );
     Ok(())
-}
-
-/// Waits until c1's discovery shows c2 so.
-pub(super) async fn shows<T>(
-    world: &World,
-    what: &str,
-    check: impl Fn(&Value) -> Result<T>,
-) -> Result<T> {
-    eventually(&format!("c1 shows {what}"), ARRIVAL, async || {
-        check(&shown(world).await?)
-    })
-    .await
-}
-
-/// Waits until c1's discovery shows c2 in a state.
-pub(super) async fn is_shown(world: &World, state: &str) -> Result<()> {
-    shows(world, state, |c2| {
-        ensure!(c2["state"] == state, "{c2}");
-        Ok(())
-    })
-    .await
-}
-
-/// How c1's discovery shows c2 now.
-pub(super) async fn shown(world: &World) -> Result<Value> {
-    let page = clusters(world).await?;
-    let clusters = page["clusters"].as_array().context("no list of clusters")?;
-    let c2 = clusters.iter().find(|cluster| cluster["cluster"] == "c2");
-    c2.cloned().context("c2 is not listed")
-}
-
-/// The page itself.
-pub(super) async fn clusters(world: &World) -> Result<Value> {
-    reader(world)?
-        .page(DISCOVERY_DEBUG_PORT, "/debug/clusters")
-        .await?
-        .json()
-}
-
-/// The pod of c1's discovery.
-pub(super) fn reader(world: &World) -> Result<&Pod> {
-    world.cluster("c1").pod(DISCOVERY)
 }
 
 const SERVICES: u16 = 50;

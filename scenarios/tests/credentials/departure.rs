@@ -7,8 +7,9 @@ use scenarios::{probe::eventually, report::Report, world::World};
 
 use super::{
     adoption::HEIR,
-    cast::{Cast, clusters, remove},
+    cast::{Cast, remove},
 };
+use crate::reading::{clusters, reader};
 
 pub(super) async fn is_at_once(world: &World, cast: &mut Cast, report: &Report) -> Result<()> {
     let all = cast.crowd.truth().len();
@@ -29,7 +30,7 @@ pub(super) async fn is_at_once(world: &World, cast: &mut Cast, report: &Report) 
         "1 s, the test fails at 5 s",
     );
     eventually("c2 is shown no more", LIMIT, async || {
-        let page = clusters(world).await?;
+        let page = clusters(reader(world)?).await?;
         let text = page["clusters"].to_string();
         ensure!(!text.contains("\"c2\""), "{text}");
         Ok(())

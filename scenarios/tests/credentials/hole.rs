@@ -9,7 +9,8 @@ use scenarios::{
     world::World,
 };
 
-use super::cast::{Cast, Removals, is_shown, never_listed, reader};
+use super::cast::{Cast, Removals, never_listed};
+use crate::reading::{is_shown, reader};
 
 pub(super) async fn is_noticed_and_survived(
     world: &World,

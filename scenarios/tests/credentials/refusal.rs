@@ -8,7 +8,8 @@ use scenarios::{
     world::World,
 };
 
-use super::cast::{Cast, Removals, audit, is_shown, shown, shows};
+use super::cast::{Cast, Removals, audit};
+use crate::reading::{is_shown, shown, shows};
 
 pub(super) async fn is_said_and_survived(
     world: &mut World,

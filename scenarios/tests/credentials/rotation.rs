@@ -8,11 +8,11 @@ use scenarios::{
     probe::eventually,
     recorder::Happening,
     report::{Report, Took},
-    topology::API_PORT,
     world::World,
 };
 
-use super::cast::{ARRIVAL, Cast, RESOURCES, audit, is_shown, never_listed, reader};
+use super::cast::{ARRIVAL, Cast, RESOURCES, audit, never_listed};
+use crate::reading::{is_shown, sever};
 
 pub(super) async fn goes_unnoticed(world: &World, cast: &mut Cast, report: &Report) -> Result<()> {
     let warm = SystemTime::now();
@@ -96,7 +96,8 @@ async fn the_token_changes(world: &World, cast: &mut Cast, report: &Report) -> R
 /// Cuts the connections; says when the last watch was back.
 async fn connections_are_cut(world: &World, cast: &Cast, report: &Report) -> Result<Took> {
     let cut = SystemTime::now();
-    sever(world)?;
+    let connections = sever(world)?;
+    ensure!(connections >= RESOURCES.len(), "only {connections}");
     report.when("all connections to c2's API server are cut");
     let back = eventually("every watch is back", ARRIVAL, async || resumed(world, cut)).await?;
     let back = Took(back);
@@ -104,18 +105,6 @@ async fn connections_are_cut(world: &World, cast: &Cast, report: &Report) -> Res
     goes_on_from_its_place(world, cast, cut)?;
     report.then("each goes on from the last version that it had heard, with the new token");
     Ok(back)
-}
-
-/// Cuts every established connection of discovery to c2's API server.
-pub(super) fn sever(world: &World) -> Result<()> {
-    let netns = reader(world)?.netns();
-    let server = world.cluster("c2").plan().node().to_string();
-    let port = format!(":{API_PORT}");
-    let all = ["-K", "-H", "-t", "-n", "state", "established"];
-    let these = ["dst", &server, "dport", "=", &port];
-    let cut = netns.run("ss", &[&all[..], &these[..]].concat())?;
-    ensure!(cut.lines().count() >= RESOURCES.len(), "only cut: {cut}");
-    Ok(())
 }
 
 fn credentials(world: &World) -> Result<std::collections::BTreeSet<String>> {

@@ -8,7 +8,8 @@ use scenarios::{
     world::World,
 };
 
-use super::cast::{Cast, Removals, asked, never_listed, put, shown, shows};
+use super::cast::{Cast, Removals, asked, never_listed, put};
+use crate::reading::{shown, shows};
 
 pub(super) async fn is_not_believed(world: &World, cast: &mut Cast, report: &Report) -> Result<()> {
     let since = SystemTime::now();

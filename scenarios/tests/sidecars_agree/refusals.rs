@@ -9,7 +9,7 @@ use scenarios::{
     probe::{self, eventually},
     report::Report,
     topology::APP_PORT,
-    world::{World, pod::Pod, role::leaf_directory},
+    world::{World, config::leaf_directory, pod::Pod},
 };
 
 use super::cast::{ARRIVAL, Cast, HELLOWORLD, KINDS, agreed};

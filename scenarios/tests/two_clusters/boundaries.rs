@@ -10,7 +10,7 @@ use scenarios::{
     dial::Dialled,
     report::Report,
     topology::APP_PORT,
-    world::{Cluster, World, pod::Pod, role::leaf_directory},
+    world::{Cluster, World, config::leaf_directory, pod::Pod},
 };
 
 use crate::setting::{HELLOWORLD, HELLOWORLD_ID, HELLOWORLD_SNI, Setting};

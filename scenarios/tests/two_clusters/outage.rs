@@ -2,18 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use scenarios::{
     load::Load,
-    probe::eventually,
     report::{Report, Took},
-    topology::DISCOVERY_DEBUG_PORT,
     world::{World, objects::DISCOVERY},
 };
 
 use crate::{
     newcomer,
-    setting::{ARRIVAL, HELLOWORLD, Setting, weighs},
+    reading::is_shown,
+    setting::{HELLOWORLD, Setting, weighs},
 };
 
 const OUTAGE: Duration = Duration::from_secs(20);
@@ -79,21 +78,4 @@ pub(super) async fn loses_nothing(
         ),
     );
     Ok(())
-}
-
-/// Waits until discovery of c1 shows c2 in this state.
-async fn is_shown(world: &World, state: &str) -> Result<()> {
-    let discovery = world.cluster("c1").pod(DISCOVERY)?;
-    eventually("c1 shows c2's state", ARRIVAL, async || {
-        let page = discovery
-            .page(DISCOVERY_DEBUG_PORT, "/debug/clusters")
-            .await?
-            .json()?;
-        let clusters = page["clusters"].as_array().context("no list of clusters")?;
-        let c2 = clusters.iter().find(|cluster| cluster["cluster"] == "c2");
-        let c2 = c2.context("c2 is not listed")?;
-        ensure!(c2["state"] == state, "wanted {state}: {c2}");
-        Ok(())
-    })
-    .await
 }

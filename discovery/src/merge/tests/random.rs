@@ -135,7 +135,7 @@ fn rebuild(truth: &Truth) -> World {
         for kind in Kind::ALL {
             world.news(
                 cluster,
-                News::Changed(kind, Change::Listed(truth.list(index, kind))),
+                News::Changed(kind, Change::Listed(truth.list(index, kind)), 0),
             );
         }
     }

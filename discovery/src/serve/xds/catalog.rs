@@ -10,7 +10,7 @@ mod pods;
 mod tests;
 mod told;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use trust::identity::TrustDomain;
 
@@ -238,17 +238,31 @@ type Change<'a> = (
     Option<&'a Arc<Service>>,
 );
 
-/// The services that are not the same object in both; every service if `all`.
+/// The services that are not the same object in both; every service if `all`. Both are in the
+/// order of their keys: where nothing changed no key is looked at.
 fn changes<'a>(old: &'a Mesh, new: &'a Mesh, all: bool) -> Vec<Change<'a>> {
-    let same = |key, service| {
-        let before: Option<&Arc<Service>> = old.services.get(key);
-        before.is_some_and(|before| Arc::ptr_eq(before, service))
-    };
-    let there = (new.services.iter())
-        .filter(|(key, service)| all || !same(*key, *service))
-        .map(|(key, service)| (key, old.services.get(key), Some(service)));
-    let gone = (old.services.iter())
-        .filter(|(key, _)| !new.services.contains_key(*key))
-        .map(|(key, service)| (key, Some(service), None));
-    there.chain(gone).collect()
+    let (mut before, mut now) = (
+        old.services.iter().peekable(),
+        new.services.iter().peekable(),
+    );
+    let mut changes = Vec::new();
+    loop {
+        let order = match (before.peek(), now.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((_, was)), Some((_, is))) if Arc::ptr_eq(was, is) => Ordering::Equal,
+            (Some((was, _)), Some((is, _))) => was.cmp(is),
+        };
+        let was = before.next_if(|_| order.is_le());
+        let is = now.next_if(|_| order.is_ge());
+        let same = was
+            .zip(is)
+            .is_some_and(|((_, was), (_, is))| Arc::ptr_eq(was, is));
+        if let Some((key, _)) = is.or(was)
+            && (all || !same)
+        {
+            changes.push((key, was.map(|(_, was)| was), is.map(|(_, is)| is)));
+        }
+    }
 }

@@ -22,10 +22,8 @@ use crate::{
     topology::{ClusterPlan, Role, SYSTEM_NAMESPACE, Workload, pod_address},
     world::{
         chart::{Chart, documents},
-        kubelet::{
-            OURS,
-            container::{Container, SIDECAR, containers},
-        },
+        image::OURS,
+        kubelet::container::{Container, SIDECAR, containers},
         objects::{self, base64},
     },
 };
