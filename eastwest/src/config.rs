@@ -232,6 +232,19 @@ pub struct Dial {
     pub allow_loopback: bool,
     /// The only ranges dialled; empty for all but loopback, link-local and metadata.
     pub allow: Vec<IpNet>,
+    /// When an endpoint is left out as long as there are others; where a route has a rule of
+    /// its own (an istiod's outlier detection) that one counts.
+    pub eject: Eject,
+}
+
+/// When an endpoint that cannot be reached is left out, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Eject {
+    /// Attempts that fail in a row; 0 for never.
+    pub failures: u32,
+    /// For how long the first time; each further time in a row adds as much, up to 5 minutes.
+    pub time: Span,
 }
 
 /// How bytes are carried.
@@ -307,6 +320,16 @@ impl Default for Dial {
             attempts: 3,
             allow_loopback: false,
             allow: Vec::new(),
+            eject: Eject::default(),
+        }
+    }
+}
+
+impl Default for Eject {
+    fn default() -> Self {
+        Self {
+            failures: 3,
+            time: Span::seconds(5),
         }
     }
 }

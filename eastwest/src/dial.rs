@@ -20,7 +20,11 @@ use tokio::{
 
 use self::permit::Permit;
 use crate::{
-    config, error::Close, listener::watch_peer, metrics::Attempt, route::Route, route::table::Held,
+    config,
+    error::Close,
+    listener::watch_peer,
+    metrics::Attempt,
+    route::{Endpoint, Route, table::Held},
     worker::Worker,
 };
 
@@ -38,7 +42,8 @@ pub(crate) async fn dial(
     let mut tried = Vec::new();
     let mut last = Close::NoEndpoint;
     for _ in 0..config.dial.attempts {
-        let held = route.hold(&tried, client, &mut worker.dice.borrow_mut());
+        let now = worker.shared.began.elapsed();
+        let held = route.hold(&tried, client, now, &mut worker.dice.borrow_mut());
         let Some((place, held)) = held else { break };
         let address = held.endpoint().address;
         let limit = limit(&config.dial, route);
@@ -48,16 +53,35 @@ pub(crate) async fn dial(
         match attempt {
             Ok(stream) => {
                 count(Attempt::Connected);
+                held.endpoint().history().reached();
                 return Ok((stream, held));
             }
             Err(failed) => {
                 count(failed);
+                if matches!(failed, Attempt::TimedOut | Attempt::Refused) {
+                    missed(worker, route, held.endpoint());
+                }
                 last = close(failed);
                 tried.push(place);
             }
         }
     }
     Err(last)
+}
+
+/// Takes note of an endpoint that could not be reached.
+fn missed(worker: &Worker, route: &Route, endpoint: &Endpoint) {
+    let rule = route
+        .spec()
+        .eject
+        .unwrap_or(worker.shared.config.dial.eject);
+    let now = worker.shared.began.elapsed();
+    if let Some(time) = endpoint.history().missed(&rule, now) {
+        worker.counters.ejections.add(1);
+        let (sni, address) = (&route.spec().sni, endpoint.address);
+        let time = humantime::format_duration(time);
+        tracing::info!(%sni, %address, %time, "endpoint ejected: it cannot be reached");
+    }
 }
 
 /// The time for one attempt: the lower of the setting and the route's own limit.

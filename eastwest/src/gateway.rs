@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, mpsc},
     thread,
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
@@ -72,6 +73,7 @@ pub fn start_with(
         gate: Gate::new(&config.limits),
         permit: Permit::new(&config, address.port()),
         names: config.passthrough.names(&config.node),
+        began: Instant::now(),
         config,
     });
     let board = Board::default();

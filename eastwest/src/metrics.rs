@@ -42,6 +42,8 @@ pub struct Counters {
     pub closed: [Tally; Close::ALL.len()],
     /// Attempts to reach an endpoint, by [`Attempt`].
     pub dials: [Tally; Attempt::ALL.len()],
+    /// Endpoints left out for a while.
+    pub ejections: Tally,
     /// Bytes carried by `splice`.
     pub spliced: Tally,
     /// Bytes carried through user memory.

@@ -1,10 +1,11 @@
 //! From a ClientHello to a route, and from a route to an endpoint.
 //!
 //! [`spec`] is what a source of routes says, [`table`] what the data plane looks up,
-//! [`balance`] which endpoint is chosen. All of it is pure but for the load counters
-//! that connections move.
+//! [`balance`] which endpoint is chosen, [`eject`] which are left out for a while. All of it
+//! is pure but for the loads and histories that connections move.
 
 pub mod balance;
+pub mod eject;
 pub mod spec;
 pub mod table;
 

@@ -1,6 +1,9 @@
 //! What the process around a gateway serves about it: readiness, metrics, debug views.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -62,7 +65,8 @@ impl Status {
         let table = self.shared.table.load();
         let mut routes: Vec<&Arc<Route>> = table.routes().collect();
         routes.sort_by_key(|route| Arc::clone(&route.spec().sni));
-        let routes: Vec<Value> = routes.into_iter().map(|route| view(route)).collect();
+        let now = self.shared.began.elapsed();
+        let routes: Vec<Value> = routes.into_iter().map(|route| view(route, now)).collect();
         json!({ "routes": routes })
     }
 
@@ -87,7 +91,7 @@ impl Status {
     }
 }
 
-fn view(route: &Route) -> Value {
+fn view(route: &Route, now: Duration) -> Value {
     let spec = route.spec();
     let endpoint = |(spec, endpoint): (&EndpointSpec, &Arc<crate::route::Endpoint>)| {
         json!({
@@ -97,6 +101,7 @@ fn view(route: &Route) -> Value {
             "health": spec.health,
             "workload": spec.workload,
             "load": endpoint.load(),
+            "ejectedForMs": endpoint.history().left(now).map(|left| left.as_millis()),
         })
     };
     let endpoints: Vec<Value> = spec

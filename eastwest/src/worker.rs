@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     sync::{Arc, mpsc::SyncSender},
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) permit: Permit,
     pub(crate) names: Names,
+    /// When the gateway began.
+    pub(crate) began: Instant,
 }
 
 /// What the connections of one thread share.

@@ -25,7 +25,7 @@ enum Written {
 impl Span {
     /// Whole seconds.
     #[must_use]
-    pub fn seconds(count: u64) -> Self {
+    pub const fn seconds(count: u64) -> Self {
         Self(Duration::from_secs(count))
     }
 }

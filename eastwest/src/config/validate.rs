@@ -94,6 +94,7 @@ impl Config {
         for (path, span, least, most) in [
             ("hello.timeout", self.hello.timeout, 1, DAYS),
             ("dial.timeout", self.dial.timeout, 1, DAYS),
+            ("dial.eject.time", self.dial.eject.time, 1, DAYS),
             ("relay.idle", self.relay.idle, 1, DAYS),
             ("relay.keepalive", self.relay.keepalive, 1_000, KEEPALIVE),
             ("relay.userTimeout", self.relay.user_timeout, 1, DAYS),

@@ -106,6 +106,11 @@ fn connections(meter: &Meter) -> Vec<MetricFamily> {
             Attempt::ALL.into_iter().map(dialled).collect(),
         ),
         counters(
+            "isthmus_eastwest_ejections_total",
+            "Endpoints left out for a while because they could not be reached.",
+            vec![(Vec::new(), meter.sum(|c| &c.ejections))],
+        ),
+        counters(
             "isthmus_eastwest_relayed_bytes_total",
             "Bytes carried, both ways, by splice or by copy.",
             vec![

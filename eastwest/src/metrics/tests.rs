@@ -50,6 +50,7 @@ fn the_page_has_exactly_these_series() {
         "isthmus_eastwest_connections_closed_total",
         "isthmus_eastwest_connections_open",
         "isthmus_eastwest_dials_total",
+        "isthmus_eastwest_ejections_total",
         "isthmus_eastwest_endpoints",
         "isthmus_eastwest_limit_hits_total",
         "isthmus_eastwest_quarantined_resources",

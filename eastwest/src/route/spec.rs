@@ -6,7 +6,7 @@ use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Span;
+use crate::config::{Eject, Span};
 
 /// One service port that may be reached through the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct RouteSpec {
     /// Connections open at once, over all workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u32>,
+    /// When an endpoint is ejected, in place of `dial.eject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eject: Option<Eject>,
     /// Whether the client's address alone chooses among endpoints, so that it stays with
     /// one as long as that one stays.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -133,6 +136,7 @@ impl RouteSpec {
             idle_timeout: None,
             max_duration: None,
             max_connections: None,
+            eject: None,
             by_source: false,
             endpoints: Vec::new(),
         }

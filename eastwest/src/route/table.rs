@@ -1,7 +1,7 @@
 //! The table that every connection is routed by: immutable, swapped whole.
 //!
 //! The next table shares with the one before it every route whose spec is equal, and,
-//! where a route changed, the load counters of the addresses that stayed. A change of a few
+//! where a route changed, loads and histories of the addresses that stayed. A change of a few
 //! names costs those names, however many others there are.
 
 mod chains;
@@ -15,12 +15,14 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 pub(crate) use self::names::Match;
 use self::names::Names;
 use super::{
-    balance::{Candidate, Dice, Levels},
+    balance::{Candidate, Dice, Levels, MAX_TRIED},
+    eject::History,
     spec::{EndpointSpec, Health, Name, RouteSpec, Service, Workload},
 };
 use crate::{
@@ -63,9 +65,16 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Who runs there.
     pub workload: Arc<Workload>,
-    /// Open connections of all threads, and those being dialled.
-    load: Arc<AtomicU32>,
+    state: Arc<State>,
     series: OnceLock<Arc<Series>>,
+}
+
+/// What connections of all threads know of an address.
+#[derive(Debug, Default)]
+struct State {
+    /// Those open, and those being dialled.
+    load: AtomicU32,
+    history: History,
 }
 
 /// One connection's part of an endpoint's load; given back when dropped.
@@ -233,17 +242,53 @@ impl Route {
     }
 
     /// Chooses an endpoint whose place is not in `tried`, and counts on it at once, so
-    /// that others who choose meanwhile see it.
+    /// that others who choose meanwhile see it. `now` is the age of the gateway: one that is
+    /// ejected is chosen where no other one is left.
     #[must_use]
-    pub fn hold(&self, tried: &[usize], client: IpAddr, dice: &mut Dice) -> Option<(usize, Held)> {
-        let place = if self.spec.by_source {
-            let address = |place: usize| self.endpoints[place].address;
-            self.levels.pick_for(client, tried, address)
-        } else {
-            let load = |place: usize| self.endpoints[place].load();
-            self.levels.pick(tried, load, dice)
-        }?;
+    pub fn hold(
+        &self,
+        tried: &[usize],
+        client: IpAddr,
+        now: Duration,
+        dice: &mut Dice,
+    ) -> Option<(usize, Held)> {
+        let first = self.pick(tried, client, dice)?;
+        let place = match self.endpoints[first].is_ejected(now) {
+            true => self.pick_another(first, tried, client, now, dice),
+            false => first,
+        };
         Some((place, Held::new(Arc::clone(&self.endpoints[place]))))
+    }
+
+    fn pick(&self, tried: &[usize], client: IpAddr, dice: &mut Dice) -> Option<usize> {
+        if self.spec.by_source {
+            let address = |place: usize| self.endpoints[place].address;
+            return self.levels.pick_for(client, tried, address);
+        }
+        let load = |place: usize| self.endpoints[place].load();
+        self.levels.pick(tried, load, dice)
+    }
+
+    /// One in the place of `ejected`: the first drawn that is not, too; that one where none
+    /// is found among [`MAX_TRIED`].
+    fn pick_another(
+        &self,
+        ejected: usize,
+        tried: &[usize],
+        client: IpAddr,
+        now: Duration,
+        dice: &mut Dice,
+    ) -> usize {
+        let mut passed = [tried, &[ejected]].concat();
+        while passed.len() <= MAX_TRIED
+            && let Some(place) = self.pick(&passed, client, dice)
+        {
+            if !self.endpoints[place].is_ejected(now) {
+                return place;
+            }
+            passed.push(place);
+        }
+        ejected
     }
 
     /// What counts the connections that end without an endpoint.
@@ -279,7 +324,7 @@ impl Endpoint {
         Arc::new(Self {
             address: spec.address,
             workload: Arc::clone(&spec.workload),
-            load: before.map_or_else(Arc::default, |before| Arc::clone(&before.load)),
+            state: before.map_or_else(Arc::default, |before| Arc::clone(&before.state)),
             series: OnceLock::new(),
         })
     }
@@ -287,7 +332,17 @@ impl Endpoint {
     /// Connections open or being dialled.
     #[must_use]
     pub fn load(&self) -> u32 {
-        self.load.load(Ordering::Relaxed)
+        self.state.load.load(Ordering::Relaxed)
+    }
+
+    /// How reaching it went lately.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.state.history
+    }
+
+    fn is_ejected(&self, now: Duration) -> bool {
+        self.state.history.is_ejected(now)
     }
 
     /// What counts its connections for its route's service; known from the first one on.
@@ -299,7 +354,7 @@ impl Endpoint {
 
 impl Held {
     fn new(endpoint: Arc<Endpoint>) -> Self {
-        endpoint.load.fetch_add(1, Ordering::Relaxed);
+        endpoint.state.load.fetch_add(1, Ordering::Relaxed);
         Self(endpoint)
     }
 
@@ -312,7 +367,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.load.fetch_sub(1, Ordering::Relaxed);
+        self.0.state.load.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

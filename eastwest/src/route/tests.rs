@@ -2,11 +2,12 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     num::NonZeroU32,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{balance::Dice, spec::MESH, *};
 use crate::{
-    config::Config,
+    config::{Config, Eject, Span},
     metrics::Meter,
     passthrough::{
         client_hello::{ClientHello, Protocols},
@@ -87,7 +88,7 @@ fn an_equal_route_is_kept_and_a_changed_one_keeps_its_loads() {
     ]);
     let (_, held) = get(&first, "a")
         .unwrap()
-        .hold(&[1], CLIENT, &mut Dice::new(1))
+        .hold(&[1], CLIENT, Duration::ZERO, &mut Dice::new(1))
         .unwrap();
     let second = first.next([
         spec("a", &["10.0.0.9:1", "10.0.0.1:1"]),
@@ -112,7 +113,7 @@ fn a_new_workload_at_an_old_address_keeps_the_load_and_counts_anew() {
     let first = Table::default().next([spec("a", &["10.0.0.1:1"])]);
     let (_, held) = get(&first, "a")
         .unwrap()
-        .hold(&[], CLIENT, &mut Dice::new(1))
+        .hold(&[], CLIENT, Duration::ZERO, &mut Dice::new(1))
         .unwrap();
     let mut changed = RouteSpec::clone(&spec("a", &["10.0.0.1:1"]));
     changed.endpoints[0].workload = Arc::new(Workload::from_metadata("w;ns;c;r;c1"));
@@ -142,9 +143,19 @@ fn unhealthy_and_draining_endpoints_are_not_chosen() {
     let route = get(&table, "a").unwrap();
     let mut dice = Dice::new(2);
     for _ in 0..50 {
-        assert_eq!(route.hold(&[], CLIENT, &mut dice).unwrap().0, 1);
+        assert_eq!(
+            route
+                .hold(&[], CLIENT, Duration::ZERO, &mut dice)
+                .unwrap()
+                .0,
+            1
+        );
     }
-    assert!(route.hold(&[1], CLIENT, &mut dice).is_none());
+    assert!(
+        route
+            .hold(&[1], CLIENT, Duration::ZERO, &mut dice)
+            .is_none()
+    );
 }
 
 /// A table whose listener `l` has these routes: name, protocols, and whether it is closed.
@@ -233,7 +244,9 @@ fn a_route_by_source_keeps_a_client_at_its_endpoint_while_others_come_and_go() {
     let choice = |table: &Table, client: u32, seed| {
         let route = get(table, "a").unwrap();
         let client = IpAddr::from(Ipv4Addr::from(client));
-        let (_, held) = route.hold(&[], client, &mut Dice::new(seed)).unwrap();
+        let (_, held) = route
+            .hold(&[], client, Duration::ZERO, &mut Dice::new(seed))
+            .unwrap();
         held.endpoint().address
     };
     let gone = all[4].parse().unwrap();
@@ -262,10 +275,49 @@ fn a_route_is_full_with_as_many_connections_as_it_may_have() {
     let table = Table::default().next([Arc::new(spec)]);
     let route = get(&table, "a").unwrap();
     let mut dice = Dice::new(1);
-    let first = route.hold(&[], CLIENT, &mut dice).unwrap();
+    let first = route.hold(&[], CLIENT, Duration::ZERO, &mut dice).unwrap();
     assert!(!route.is_full());
-    let _second = route.hold(&[], CLIENT, &mut dice).unwrap();
+    let _second = route.hold(&[], CLIENT, Duration::ZERO, &mut dice).unwrap();
     assert!(route.is_full());
     drop(first);
     assert!(!route.is_full());
+}
+
+#[test]
+fn an_ejected_endpoint_is_chosen_last_and_stays_ejected_in_the_next_table() {
+    let seconds = Duration::from_secs;
+    let rule = Eject {
+        failures: 1,
+        time: Span::seconds(5),
+    };
+    for by_source in [false, true] {
+        let mut of = RouteSpec::clone(&spec("a", &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]));
+        of.by_source = by_source;
+        let first = Table::default().next([Arc::new(of.clone())]);
+        let route = get(&first, "a").unwrap();
+        for place in [0, 2] {
+            route.endpoints()[place].history().missed(&rule, seconds(1));
+        }
+        let mut dice = Dice::new(3);
+        for _ in 0..50 {
+            let (place, _held) = route.hold(&[], CLIENT, seconds(2), &mut dice).unwrap();
+            assert_eq!(place, 1);
+        }
+        let (last, held) = route.hold(&[1], CLIENT, seconds(2), &mut dice).unwrap();
+        drop(held);
+        assert_ne!(last, 1, "where no other one is left");
+        let every = (0..200).map(|_| route.hold(&[], CLIENT, seconds(7), &mut dice).unwrap().0);
+        let every: std::collections::BTreeSet<_> = every.collect();
+        assert_eq!(
+            every.len(),
+            if by_source { 1 } else { 3 },
+            "for its time only"
+        );
+
+        of.max_connections = Some(9);
+        let second = first.next([Arc::new(of)]);
+        let route = get(&second, "a").unwrap();
+        let (place, _held) = route.hold(&[], CLIENT, seconds(2), &mut dice).unwrap();
+        assert_eq!(place, 1);
+    }
 }

@@ -8,6 +8,7 @@
 mod bounds;
 mod carry;
 mod control_plane;
+mod eject;
 mod end;
 mod istiod;
 mod pass;

@@ -46,6 +46,8 @@ fn main() -> ExitCode {
             Trial::ignorable_test(name, move || embedded(case))
         })
         .collect();
+    let repairs = normal::repairs_are_left_out;
+    trials.push(Trial::test("normal::repairs_are_left_out", repairs));
     trials.push(Trial::ignorable_test("both", both));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

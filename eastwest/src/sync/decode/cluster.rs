@@ -6,7 +6,7 @@ use envoy_types::pb::{
     envoy::{
         config::{
             cluster::v3::{
-                Cluster as Message,
+                Cluster as Message, OutlierDetection,
                 cluster::{
                     ClusterDiscoveryType, DiscoveryType, LbPolicy, TransportSocketMatch,
                     common_lb_config::LocalityConfigSpecifier,
@@ -16,12 +16,15 @@ use envoy_types::pb::{
         },
         extensions::transport_sockets::raw_buffer::v3::RawBuffer,
     },
-    google::protobuf::value::Kind as ValueKind,
+    google::protobuf::{UInt32Value, value::Kind as ValueKind},
 };
 use prost::Name;
 
 use super::{Unfit, field, kind, message, not_understood, span, text};
-use crate::{config::Span, route::Service};
+use crate::{
+    config::{Eject, Span},
+    route::Service,
+};
 
 /// What of a cluster decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Cluster {
     pub upstream: Upstream,
     /// Connections open at once.
     pub max_connections: Option<u32>,
+    /// When an endpoint that cannot be reached is ejected.
+    pub eject: Option<Eject>,
     /// Whether a hash may choose the endpoint.
     pub hashes: bool,
     /// Whether localities have shares of their own.
@@ -76,6 +81,7 @@ impl Cluster {
             Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_))
         );
         let max_connections = max_connections(&cluster);
+        let eject = cluster.outlier_detection.as_ref().map(eject);
         let alias = cluster.eds_cluster_config.map(|eds| eds.service_name);
         let alias = alias.filter(|alias| !alias.is_empty() && *alias != cluster.name);
         Ok(Self {
@@ -84,6 +90,7 @@ impl Cluster {
             connect_timeout: cluster.connect_timeout.and_then(span),
             upstream,
             max_connections,
+            eject,
             hashes,
             by_locality,
         })
@@ -127,6 +134,37 @@ fn max_connections(cluster: &Message) -> Option<u32> {
     let ordinary = all.find(|t| t.priority() == RoutingPriority::Default)?;
     let limit = ordinary.max_connections.as_ref()?.value;
     (limit < u32::MAX).then_some(limit)
+}
+
+/// What of outlier detection connects can fall under: to Envoy a failed one is a 5xx and a
+/// gateway's error, or, where it splits them, an error of local origin. Shares of ejected
+/// endpoints need no limit here: nobody is refused for them.
+fn eject(outlier: &OutlierDetection) -> Eject {
+    let number = |value: Option<&UInt32Value>, default| value.map_or(default, |v| v.value);
+    let rule = |failures, enforced, by_default| {
+        let is_enforced = number(enforced, by_default) > 0;
+        is_enforced
+            .then(|| number(failures, 5))
+            .filter(|failures| *failures > 0)
+    };
+    let failures = if outlier.split_external_local_origin_errors {
+        let failures = outlier.consecutive_local_origin_failure.as_ref();
+        let enforced = outlier.enforcing_consecutive_local_origin_failure.as_ref();
+        rule(failures, enforced, 100)
+    } else {
+        let failures = outlier.consecutive_5xx.as_ref();
+        let fives = rule(failures, outlier.enforcing_consecutive_5xx.as_ref(), 100);
+        let failures = outlier.consecutive_gateway_failure.as_ref();
+        let enforced = outlier.enforcing_consecutive_gateway_failure.as_ref();
+        fives.into_iter().chain(rule(failures, enforced, 0)).min()
+    };
+    let time = outlier.base_ejection_time.and_then(span);
+    Eject {
+        failures: failures.unwrap_or(0),
+        time: time
+            .filter(|time| !time.0.is_zero())
+            .unwrap_or(Span::seconds(30)),
+    }
 }
 
 /// Istio's `services[0]` of {host, name, namespace}; unknown where it is not said.

@@ -5,7 +5,7 @@ use envoy_types::{
         envoy::{
             config::{
                 cluster::v3::{
-                    Cluster as ClusterMessage, cluster::ClusterDiscoveryType,
+                    Cluster as ClusterMessage, OutlierDetection, cluster::ClusterDiscoveryType,
                     cluster::DiscoveryType, cluster::EdsClusterConfig,
                 },
                 core::v3::{
@@ -326,4 +326,52 @@ fn a_listener_with_anything_more_is_not_understood() {
         let narrow = l.filter_chains[0].filter_chain_match.as_mut().unwrap();
         narrow.source_prefix_ranges = vec![Default::default()];
     });
+}
+
+#[test]
+fn outlier_detection_says_when_an_endpoint_is_ejected() {
+    let number = |value| Some(UInt32Value { value });
+    let seconds = |seconds| Some(envoy_types::pb::google::protobuf::Duration { seconds, nanos: 0 });
+    let told = |outlier: OutlierDetection| {
+        let mut message = cluster("a");
+        message.outlier_detection = Some(outlier);
+        let eject = Cluster::decode(&message.encode_to_vec())
+            .unwrap()
+            .eject
+            .unwrap();
+        (eject.failures, eject.time.0.as_secs())
+    };
+    assert_eq!(
+        Cluster::decode(&cluster("a").encode_to_vec())
+            .unwrap()
+            .eject,
+        None
+    );
+    assert_eq!(
+        told(OutlierDetection::default()),
+        (5, 30),
+        "Envoy's defaults"
+    );
+    // What istiod writes for consecutive5xxErrors, consecutiveGatewayErrors and
+    // baseEjectionTime; 0 errors are not enforced.
+    let istio = OutlierDetection {
+        consecutive_5xx: number(7),
+        consecutive_gateway_failure: number(4),
+        enforcing_consecutive_gateway_failure: number(100),
+        base_ejection_time: seconds(15),
+        ..Default::default()
+    };
+    assert_eq!(told(istio.clone()), (4, 15));
+    let none = OutlierDetection {
+        enforcing_consecutive_5xx: number(0),
+        enforcing_consecutive_gateway_failure: number(0),
+        ..istio.clone()
+    };
+    assert_eq!(told(none), (0, 15));
+    let split = OutlierDetection {
+        split_external_local_origin_errors: true,
+        consecutive_local_origin_failure: number(2),
+        ..istio
+    };
+    assert_eq!(told(split), (2, 15));
 }

@@ -60,6 +60,7 @@ fn head(route: &mut RouteSpec, cluster: &Cluster, by_source: bool) {
     route.service = Arc::clone(&cluster.service);
     route.connect_timeout = cluster.connect_timeout;
     route.max_connections = cluster.max_connections;
+    route.eject = cluster.eject;
     route.by_source = by_source && cluster.hashes;
 }
 
