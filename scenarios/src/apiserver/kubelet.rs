@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     admit::{Part, now},
-    state::State,
-    write::Write,
+    state::{State, Write},
 };
 
 /// Runs pods.

@@ -6,9 +6,14 @@ use anyhow::Result;
 use discovery::serve::kube::{Item, Status, Store, item::key};
 use serde_json::{Map, Value, json};
 
-use super::{
-    defaults::Addresses, kind::Kind, registry::Registry, store::Memory, token::Tokens, write::Write,
-};
+use super::{defaults::Addresses, kind::Kind, registry::Registry, store::Memory, token::Tokens};
+
+/// Whether a write is kept or only tried (`dryRun`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    Keep,
+    Try,
+}
 
 /// One embedded cluster.
 #[derive(Debug)]

@@ -10,16 +10,9 @@ use super::{
     builtin::EXTENSIONS,
     decode::{self, Unknown},
     kind::Kind,
-    state::State,
+    state::{State, Write},
     store::Fate,
 };
-
-/// Whether a write is kept or only tried (`dryRun`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
-    Keep,
-    Try,
-}
 
 /// How an object shall go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,7 +6,11 @@ mod status;
 use serde_json::{Map, Value, json};
 
 use super::{belongs, event, number, owner, text};
-use crate::apiserver::{admit::Part, kind::Kind, state::State, write::Write};
+use crate::apiserver::{
+    admit::Part,
+    kind::Kind,
+    state::{State, Write},
+};
 
 /// Makes ReplicaSets what Deployments say.
 pub(super) fn settle(state: &State) {

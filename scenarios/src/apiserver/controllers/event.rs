@@ -7,8 +7,8 @@ use super::text;
 use crate::apiserver::{
     admit::now,
     kind::Kind,
-    state::State,
-    write::{Deletion, Write},
+    state::{State, Write},
+    write::Deletion,
 };
 
 /// Tells that something was done with `object`.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::text;
 use crate::apiserver::{
-    state::State,
-    write::{Deletion, Write},
+    state::{State, Write},
+    write::Deletion,
 };
 
 /// Gives each namespace its default account.

@@ -19,8 +19,7 @@ use crate::apiserver::{
     admit::{Part, now},
     kind::Kind,
     kubelet::{Kubelet, Report},
-    state::State,
-    write::Write,
+    state::{State, Write},
 };
 
 /// A node with its pods.

@@ -9,8 +9,8 @@ use super::{belongs, event, number, owner, text};
 use crate::apiserver::{
     admit::Part,
     kind::Kind,
-    state::State,
-    write::{Deletion, Write},
+    state::{State, Write},
+    write::Deletion,
 };
 
 /// Makes pods what ReplicaSets say.

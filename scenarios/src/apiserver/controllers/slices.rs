@@ -9,8 +9,8 @@ use super::{belongs, owner, text};
 use crate::apiserver::{
     admit::{Part, now},
     kind::Kind,
-    state::State,
-    write::{Deletion, Write},
+    state::{State, Write},
+    write::Deletion,
 };
 
 /// Makes slices what Services and pods say.

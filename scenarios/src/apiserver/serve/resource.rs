@@ -22,7 +22,8 @@ use crate::apiserver::{
     decode::{self, Unknown},
     kind::Kind,
     patch::Patch,
-    write::{Deletion, Write},
+    state::Write,
+    write::Deletion,
 };
 
 impl Service {

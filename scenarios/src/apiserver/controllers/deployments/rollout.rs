@@ -3,7 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::{HASH, REVISION, event, new_set, number, own_sets, revision, template_hash, text};
-use crate::apiserver::{admit::Part, kind::Kind, state::State, write::Write};
+use crate::apiserver::{
+    admit::Part,
+    kind::Kind,
+    state::{State, Write},
+};
 
 /// Takes the next step of a Deployment.
 pub(super) fn advance(
