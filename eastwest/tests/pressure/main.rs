@@ -25,6 +25,7 @@ mod neighbour;
 mod order;
 mod process;
 mod quota;
+mod silence;
 mod sockets;
 mod starved;
 mod traced;
@@ -61,6 +62,7 @@ fn test() -> ExitCode {
         hostile::trials(),
         limits::trials(),
         descriptors::trials(),
+        silence::trials(),
         bulk::trials(),
         quota::trials(),
         traced::trials(),
