@@ -5,7 +5,7 @@
 //! that opens them: [`Netns::within`] runs a closure on a thread that has moved.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::Write,
     net::{SocketAddr, TcpStream},
     os::fd::AsFd,
@@ -74,10 +74,7 @@ impl Netns {
     /// # Errors
     /// When the kernel refuses.
     pub fn enter(&self) -> Result<()> {
-        let path = format!("/run/netns/{}", self.name);
-        let file = File::open(&path).with_context(|| format!("cannot open {path}"))?;
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-            .with_context(|| format!("cannot move into {path}"))
+        enter(&format!("/run/netns/{}", self.name))
     }
 
     /// Runs a closure on a thread inside the namespace and returns its result.
@@ -85,15 +82,9 @@ impl Netns {
     /// # Errors
     /// When the thread cannot move, or the closure fails.
     pub fn within<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                self.enter()?;
-                act()
-            });
-            match inside.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+        apart(|| {
+            self.enter()?;
+            act()
         })
     }
 
@@ -113,7 +104,7 @@ impl Netns {
     /// When the kernel refuses.
     pub fn set(&self, parameter: &str, value: &str) -> Result<()> {
         let path = format!("/proc/sys/{parameter}");
-        self.within(|| std::fs::write(&path, value).with_context(|| format!("cannot write {path}")))
+        self.within(|| fs::write(&path, value).with_context(|| format!("cannot write {path}")))
     }
 }
 
@@ -169,6 +160,37 @@ impl Bridge {
             format!("link set dev {device} up"),
         ])
     }
+}
+
+/// Runs a closure on a thread where the process began, whatever namespace the calling thread
+/// has moved into: from a world no way leads out.
+///
+/// # Errors
+/// When the thread cannot move, or the closure fails.
+pub fn outside<T: Send>(act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    // The first thread of a process never moves.
+    let (here, first) = ("/proc/thread-self/ns/net", "/proc/self/ns/net");
+    if fs::read_link(here)? == fs::read_link(first)? {
+        return act();
+    }
+    apart(|| {
+        enter(first)?;
+        act()
+    })
+}
+
+/// Runs a closure on a thread of its own.
+fn apart<T: Send>(act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| match scope.spawn(act).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+fn enter(path: &str) -> Result<()> {
+    let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        .with_context(|| format!("cannot move into {path}"))
 }
 
 fn ip(lines: &[String]) -> Result<()> {

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::netns::Netns;
+use crate::netns::{Netns, outside};
 
 /// Where every program of a world is.
 #[derive(Debug, Clone)]
@@ -278,11 +278,12 @@ impl Part {
         let draft = tempfile::Builder::new()
             .prefix(self.name)
             .tempdir_in(cache)?;
-        let output = Command::new(scripts().join("build"))
-            .arg(self.name)
-            .arg(draft.path())
-            .output()
-            .context("cannot run peers/build")?;
+        // From within a world nothing can be downloaded.
+        let output = outside(|| {
+            let mut build = Command::new(scripts().join("build"));
+            let build = build.arg(self.name).arg(draft.path());
+            build.output().context("cannot run peers/build")
+        })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let last: Vec<&str> = said.lines().rev().take(5).collect();

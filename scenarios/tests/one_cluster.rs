@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use scenarios::{
+    netns,
     peers::Peers,
     probe::eventually,
     report::Report,
@@ -16,6 +17,16 @@ use crate::stage::Scene;
 pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> Result<()> {
     let world = scene.insert(World::start(peers, &[ClusterPlan::numbered(1)]).await?);
     report.given("a cluster with a real API server");
+    let here = || Ok(std::fs::read_link("/proc/thread-self/ns/net")?);
+    let (inside, outside) = (here()?, netns::outside(here)?);
+    let first = std::fs::read_link("/proc/self/ns/net")?;
+    ensure!(
+        inside != first && outside == first,
+        "{inside:?}, {outside:?}"
+    );
+    report.then(
+        "who tells the story has left the machine's network, and parts are still fetched there",
+    );
 
     let role = Role::Bare { version: "v1" };
     let bare = Workload::new("bare", "helloworld", labels(&[("app", "bare")]), role).at(20);

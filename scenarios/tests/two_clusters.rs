@@ -23,7 +23,8 @@ pub(crate) async fn story(peers: &Peers, report: &Report, scene: &mut Scene) -> 
     shares::follow_the_pods(world, &setting, report).await?;
     boundaries::are_real(world, &setting, report).await?;
     withdrawal::takes_effect(world, &setting, report).await?;
+    // Before the outage: the real controllers are back from one after a minute only.
+    unreadable::is_not_empty(world, &setting, report).await?;
     outage::loses_nothing(world, &setting, report).await?;
-    bulk::arrives_intact(world, report).await?;
-    unreadable::is_not_empty(world, &setting, report).await
+    bulk::arrives_intact(world, report).await
 }

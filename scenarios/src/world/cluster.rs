@@ -356,11 +356,12 @@ impl Cluster {
                 .await?;
         }
         tokio::time::sleep(linger).await;
-        for name in names {
-            if let Some(pod) = self.pods.remove(&name) {
-                pod.end(self.control.api()).await?;
-            }
-        }
+        let ending: Vec<Pod> = names
+            .iter()
+            .filter_map(|name| self.pods.remove(name))
+            .collect();
+        let api = self.control.api();
+        try_join_all(ending.into_iter().map(|pod| pod.end(api))).await?;
         Ok(written)
     }
 

@@ -66,7 +66,11 @@ pub(super) async fn is_not_empty(
          true again when pods may be read",
         format!("the new pod answered {next} of {asked}; true again after {true_again}; {lost} lost"),
     );
-    Ok(())
+    world
+        .cluster_mut("c2")
+        .scale_up(&setting.v2_next, 3)
+        .await?;
+    weighs(world, 1, 3).await
 }
 
 /// Replaces all pods of v2 while c1 cannot read pods; says when the old ones were deleted.
