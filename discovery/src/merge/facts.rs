@@ -41,8 +41,8 @@ pub(crate) struct Facts {
     gateways: BTreeSet<ServiceKey>,
     /// How far the pods' watch has come.
     pods_at: Revision,
-    /// Services with endpoints that are kept until pods named in their place are known.
-    held: BTreeSet<ServiceKey>,
+    /// Services that keep endpoints until pods named in their place are known.
+    keeping: BTreeSet<ServiceKey>,
     settled: BTreeSet<Kind>,
     complete: bool,
     touched: Touched,
@@ -81,7 +81,7 @@ impl Facts {
             exports: HashSet::new(),
             gateways: BTreeSet::new(),
             pods_at: 0,
-            held: BTreeSet::new(),
+            keeping: BTreeSet::new(),
             settled: BTreeSet::new(),
             complete: false,
             touched: Touched::default(),
@@ -112,7 +112,7 @@ impl Facts {
     pub(crate) fn reached(&mut self, kind: Kind, at: Revision) {
         if kind == Kind::Pod {
             self.pods_at = at;
-            self.touched.services.extend(self.held.iter().cloned());
+            self.touched.services.extend(self.keeping.iter().cloned());
         }
     }
 
@@ -169,8 +169,8 @@ impl Facts {
         let old: &[Arc<Endpoint>] = old.map_or(&[], |old| &old.endpoints);
         let kept = self.kept(key, rules, import, old);
         match kept.is_empty() {
-            true => self.held.remove(key),
-            false => self.held.insert(key.clone()),
+            true => self.keeping.remove(key),
+            false => self.keeping.insert(key.clone()),
         };
         let service = self.services.get(key)?;
         let endpoints = self.slices.endpoints(key).chain(kept);
@@ -230,12 +230,12 @@ impl Facts {
         gateways.filter_map(|key| Some((key, self.services.get(key)?.gateway.as_ref()?)))
     }
 
-    /// What an operator should know of its gateways.
+    /// What an operator should know of its services and gateways.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let held = self.held.iter().map(|key| format!(
+        let kept = self.keeping.iter().map(|key| format!(
             "service {key}: the pods that its slices name now are not known yet; those before are kept until they are: see that pods can be listed and watched"
         ));
-        let mut notes: Vec<_> = held.collect();
+        let mut notes: Vec<_> = kept.collect();
         for (key, gateway) in self.gateways() {
             let unresolved = gateway.host_names.iter().map(|name| format!(
                 "gateway {key}: the host name {name} is not resolved; give the Service an IP address or externalIPs"
@@ -293,8 +293,10 @@ impl Facts {
             Fact::Service(fact) => self.put_service(key, fact),
             Fact::Slice(fact) => {
                 let touched = self.slices.put(key.clone(), fact, at);
-                self.touched.services.extend(touched);
-                self.touched.slices.insert(key);
+                if !touched.is_empty() {
+                    self.touched.services.extend(touched);
+                    self.touched.slices.insert(key);
+                }
             }
             Fact::Pod(fact) => {
                 if store(&mut self.pods, &key, fact) {

@@ -19,6 +19,6 @@ pub(crate) struct Tally {
     pub(crate) ignored: BTreeMap<Ignored, usize>,
     /// Its last proof of life before this process, while that is all that is known.
     pub(crate) remembered: Option<SystemTime>,
-    /// What an operator should know about its gateways.
+    /// What an operator should know about its services and gateways.
     pub(crate) notes: Vec<String>,
 }
